@@ -1,0 +1,65 @@
+"""Every name that sluice gives to things in a cluster: labels, annotations, objects. One place, so that they never differ.
+
+Generated names are deterministic: the same input gives the same name, so a second attempt to create an object meets the
+first one instead of making a twin (safety rules 1 and 2).
+"""
+
+import hashlib
+import re
+from datetime import UTC, datetime
+
+GROUP = "sluice.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+FIELD_MANAGER = "sluice"
+
+LABEL_PIPELINE = "sluice.dev/pipeline"
+LABEL_RUN = "sluice.dev/run"
+LABEL_RUN_UID = "sluice.dev/run-uid"
+LABEL_STEP = "sluice.dev/step"
+LABEL_ATTEMPT = "sluice.dev/attempt"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+ANNOTATION_SPEC_HASH = "sluice.dev/spec-hash"
+ANNOTATION_REVISION = "sluice.dev/revision"
+
+STEP_CONTAINER = "step"
+
+MAX_LABEL = 63
+"""Longest label value, and longest host name of a pod, in characters."""
+MAX_STEP_NAME = 40
+"""Longest name of a step: the pod's name (run-step-attempt-hash, at most 63) has to keep room for the run's."""
+MAX_PIPELINE_NAME = 42
+"""Longest name of a DataPipeline: its run names (name-20130101t0600-hash) have to be label values."""
+
+DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+
+
+def short_hash(*parts: str, length: int = 6) -> str:
+    """A stable lower-case hash of `parts`, `length` hexadecimal digits long. ("ab", "c") and ("a", "bc") differ."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(8, "big"))
+        digest.update(data)
+    return digest.hexdigest()[:length]
+
+
+def run_name(pipeline: str, interval_start: datetime, interval_end: datetime, revision: str) -> str:
+    """The name of the one scheduled run of `pipeline` for this interval and revision (safety rule 2)."""
+    start, end = (moment.astimezone(UTC) for moment in (interval_start, interval_end))
+    return f"{pipeline}-{start:%Y%m%dt%H%M}-{short_hash(start.isoformat(), end.isoformat(), revision)}"
+
+
+def revision_name(pipeline: str, content_hash: str) -> str:
+    """The name of the ControllerRevision that holds one version of a pipeline's spec."""
+    return f"{pipeline}-{content_hash}"
+
+
+def pod_name(run: str, run_uid: str, step: str, attempt: int) -> str:
+    """The name of the pod of one attempt of a step: at most 63 characters, unique by its hash (safety rule 1).
+
+    The run's UID is part of the hash, so a run that was deleted and made again under the same name has pods of its own.
+    """
+    tail = f"-{step}-{attempt}-{short_hash(run, run_uid, step, str(attempt))}"
+    head = re.sub(r"[^a-z0-9-]", "-", run)[: MAX_LABEL - len(tail)].rstrip("-")
+    return f"{head}{tail}"

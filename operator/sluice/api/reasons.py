@@ -1,0 +1,53 @@
+"""Every reason that sluice writes into a condition, a step's status, an Event or a metric. CamelCase, stable, a closed set."""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why something is as it is. Users match on these words, so they are part of the API."""
+
+    # Pipelines
+    AS_SPECIFIED = "AsSpecified"
+    INVALID_SPEC = "InvalidSpec"
+    SUSPENDED = "Suspended"
+    SCHEDULED = "Scheduled"
+    RUN_CREATED = "RunCreated"
+    INTERVAL_SKIPPED = "IntervalSkipped"
+    LAST_RUN_FAILED = "LastRunFailed"
+
+    # Runs
+    QUEUED = "Queued"
+    RUNNING = "Running"
+    FINALIZING = "Finalizing"
+    SUCCEEDED = "Succeeded"
+    STEPS_FAILED = "StepsFailed"
+    FINALLY_FAILED = "FinallyFailed"
+    CANCELLED = "Cancelled"
+    RUN_TIMED_OUT = "RunTimedOut"
+    FINALLY_TIMED_OUT = "FinallyTimedOut"
+    QUEUE_TIMED_OUT = "QueueTimedOut"
+    PIPELINE_NOT_FOUND = "PipelineNotFound"
+    REVISION_NOT_FOUND = "RevisionNotFound"
+    INVALID_PARAMS = "InvalidParams"
+
+    # Steps
+    COMPLETED = "Completed"
+    EXIT_CODE = "ExitCode"
+    OOM_KILLED = "OOMKilled"
+    STEP_TIMED_OUT = "StepTimedOut"
+    UNSCHEDULABLE = "Unschedulable"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CONTAINER_CONFIG_ERROR = "ContainerConfigError"
+    PENDING_TIMED_OUT = "PendingTimedOut"
+    EVICTED = "Evicted"
+    PREEMPTED = "Preempted"
+    NODE_LOST = "NodeLost"
+    POD_LOST = "PodLost"
+    POD_REJECTED = "PodRejected"
+    POD_FAILED = "PodFailed"
+    OUTPUT_TOO_LARGE = "OutputTooLarge"
+    OUTPUT_INVALID = "OutputInvalid"
+    OUTPUT_MISSING = "OutputMissing"
+    UPSTREAM_FAILED = "UpstreamFailed"
+    RETRYING = "Retrying"
+    NAME_TAKEN = "NameTaken"

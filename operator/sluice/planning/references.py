@@ -1,0 +1,130 @@
+"""`$(...)` references in commands, arguments and environment values.
+
+    $(params.NAME)                               a parameter of the run
+    $(interval.start) $(interval.end)            RFC 3339 in UTC;  .date gives the day in the schedule's time zone
+    $(run.name) .namespace .uid .pipeline .revision
+    $(steps.STEP.outputs.KEY)                    an output of a step upstream
+    $(steps.STEP.outputs.KEY ?? text)            the same with a default
+    $(steps.STEP.phase) .reason, $(run.outcome) .reason      in finally steps only
+
+Text that does not begin with one of these words belongs to Kubernetes ($(VAR) is a variable of the container) and is left
+as it is; `$$(` is Kubernetes' own escape. What is put in is escaped, so that a value holding `$(X)` stays that text.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from sluice.api.base import Json
+from sluice.api.pipeline import Step
+
+_TOKEN = re.compile(r"\$\$|\$\(((?:params|interval|run|steps)\.[^()]*)\)")
+_OUTPUT = re.compile(r"steps\.([^.]+)\.outputs\.([^.]+)")
+_STATE = re.compile(r"steps\.([^.]+)\.(phase|reason)")
+
+PLAIN_NAMES = (
+    "interval.start",
+    "interval.end",
+    "interval.start.date",
+    "interval.end.date",
+    "run.name",
+    "run.namespace",
+    "run.uid",
+    "run.pipeline",
+    "run.revision",
+)
+FINALLY_NAMES = ("run.outcome", "run.reason")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One `$(path)` or `$(path ?? default)`."""
+
+    path: str
+    default: str | None = None
+
+    @property
+    def output(self) -> tuple[str, str] | None:
+        """(step, key) when this refers to an output."""
+        match = _OUTPUT.fullmatch(self.path)
+        return (match[1], match[2]) if match else None
+
+    @property
+    def state_of(self) -> str | None:
+        """The step when this refers to its phase or reason."""
+        match = _STATE.fullmatch(self.path)
+        return match[1] if match else None
+
+    @property
+    def param(self) -> str | None:
+        """The parameter when this refers to one."""
+        return self.path.removeprefix("params.") if self.path.startswith("params.") else None
+
+    def __str__(self) -> str:
+        return f"$({self.path})"
+
+
+class UnresolvedReference(Exception):
+    """A reference has no value and no default."""
+
+    def __init__(self, reference: Reference) -> None:
+        super().__init__(f"{reference} has no value and no default")
+        self.reference = reference
+
+
+def _parse(inner: str) -> Reference:
+    path, separator, default = inner.partition("??")
+    return Reference(path.strip(), default.strip() if separator else None)
+
+
+def references(text: str) -> Iterator[Reference]:
+    """The references in `text`, in order."""
+    for match in _TOKEN.finditer(text):
+        if match[1] is not None:
+            yield _parse(match[1])
+
+
+def fields_of(step: Step) -> Iterator[tuple[str, str]]:
+    """(field, text) of everything in `step` that may hold references; field is relative to the step."""
+    for index, text in enumerate(step.command):
+        yield f"command[{index}]", text
+    for index, text in enumerate(step.args):
+        yield f"args[{index}]", text
+    for index, variable in enumerate(step.env):
+        if variable.value is not None:
+            yield f"env[{index}].value", variable.value
+
+
+def outputs_used(steps: tuple[Step, ...]) -> dict[str, set[str]]:
+    """{step: keys of its outputs that some step refers to}."""
+    used: dict[str, set[str]] = {}
+    for step in steps:
+        for _, text in fields_of(step):
+            for reference in references(text):
+                if reference.output:
+                    used.setdefault(reference.output[0], set()).add(reference.output[1])
+    return used
+
+
+def as_text(value: Json) -> str:
+    """A value as it appears in an argument: strings as they are, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def substitute(text: str, values: Mapping[str, Json]) -> str:
+    """`text` with every reference replaced from `values` ({path: value}). Raises UnresolvedReference."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0]
+        reference = _parse(match[1])
+        if reference.path in values:
+            found = as_text(values[reference.path])
+        elif reference.default is not None:
+            found = reference.default
+        else:
+            raise UnresolvedReference(reference)
+        return found.replace("$", "$$")
+
+    return _TOKEN.sub(replace, text)

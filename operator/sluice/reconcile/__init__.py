@@ -1,0 +1,1 @@
+"""Observe, plan, act: the engine that carries out what planning decides."""

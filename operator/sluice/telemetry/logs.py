@@ -1,0 +1,148 @@
+"""Logging: structlog for the operator, and the standard library's loggers (Kopf, aiohttp, kubernetes) through the same
+processors.
+
+Every record, whoever wrote it, passes `redact` just before it is rendered, so that no credential reaches a log (safety
+rule 11).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+REDACTED: Final = "[redacted]"
+
+_SECRET_KEY: Final = re.compile(
+    r"(^|[-_.])(token|password|passwd|passphrase|secret|authorization|cookie|credentials?|api[-_]?key|access[-_]?key|private[-_]?key"
+    r"|client[-_]?key([-_]data)?|session[-_]?key)$",
+    re.IGNORECASE,
+)
+"""Names of fields whose value is never shown. Only the last word counts: `tokens` and `secret_name` say nothing
+secret."""
+
+_CAMEL_STEP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+_SECRET_TEXT: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
+    (
+        re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+        REDACTED,
+    ),
+    (re.compile(r"\b(Bearer|Basic)(\s+)[A-Za-z0-9+/=._~-]{8,}", re.IGNORECASE), rf"\1\2{REDACTED}"),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), REDACTED),
+    (re.compile(r"\b([a-z][a-z0-9+.-]*://)[^/\s@'\"]+@", re.IGNORECASE), rf"\1{REDACTED}@"),
+    (
+        re.compile(
+            r"\b(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[abeprs]-[\w-]{10,}|A[KS]IA[A-Z0-9]{16})"
+        ),
+        REDACTED,
+    ),
+    (
+        re.compile(
+            r"""(?P<name>["']?\b[\w.-]*(?:token|password|passwd|secret|api[-_]?key|access[-_]?key|client[-_]?key(?:[-_]data)?)["']?\s*[=:]\s*)"""
+            r"""(?P<quote>["']?)[^\s"'&,;}]+(?P=quote)""",
+            re.IGNORECASE,
+        ),
+        rf"\g<name>\g<quote>{REDACTED}\g<quote>",
+    ),
+)
+"""What looks like a credential inside a text: private keys, Authorization values, JSON web tokens, user:password in a
+URL, tokens of well-known forms, and `name=value` or `"name": "value"` where the name says so."""
+
+_HINT: Final = re.compile(
+    r"-----BEGIN|bearer|basic|eyJ|://|gh[pousr]_|github_pat_|glpat-|xox|A[KS]IA|token|passw|secret|key", re.IGNORECASE
+)
+"""One cheap search that says whether any of the patterns above can match; most texts stop here."""
+
+_MAX_DEPTH: Final = 8
+
+
+def redact_text(text: str) -> str:
+    """`text` without what looks like a credential."""
+    if _HINT.search(text) is None:
+        return text
+    for pattern, replacement in _SECRET_TEXT:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """structlog processor: no secret in any key or value of the record, however deep."""
+    return {key: _clean(key, value, 0) for key, value in event.items()}
+
+
+def _clean(key: object, value: Any, depth: int) -> Any:
+    if isinstance(key, str) and value is not None and not isinstance(value, bool) and _names_secret(key):
+        return REDACTED
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, (bytes, bytearray)):
+        return redact_text(bytes(value).decode(errors="replace"))
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if depth >= _MAX_DEPTH:
+        return redact_text(repr(value))
+    if isinstance(value, Mapping):
+        return {inner: _clean(inner, item, depth + 1) for inner, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_clean(None, item, depth + 1) for item in value]
+    return redact_text(str(value))
+
+
+def _names_secret(key: str) -> bool:
+    return _SECRET_KEY.search(_CAMEL_STEP.sub("_", key)) is not None
+
+
+def configure(
+    *, format: Literal["json", "console"] = "json", level: int | str = logging.INFO, stream: TextIO | None = None
+) -> None:
+    """Set up logging for the process; a second call replaces the first. Writes to stderr unless told otherwise."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    last: list[Processor]
+    if format == "json":
+        last = [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer(default=str)]
+    else:
+        last = [
+            structlog.processors.format_exc_info,
+            redact,
+            structlog.dev.ConsoleRenderer(colors=(stream or sys.stderr).isatty()),
+        ]
+
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a module: `log = get_logger(__name__)`, then `log.info("run started", run=..., namespace=...)`."""
+    logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return logger

@@ -129,7 +129,11 @@ def _inline(node: Schema, definitions: dict[str, Schema]) -> Schema:
     if "items" in node:
         result["items"] = _inline(node["items"], definitions)
     if result.get("x-kubernetes-preserve-unknown-fields") and result.get("type") is None:
-        return {key: value for key, value in result.items() if key in ("description", "x-kubernetes-preserve-unknown-fields")}
+        return {
+            key: value
+            for key, value in result.items()
+            if key in ("description", "x-kubernetes-preserve-unknown-fields")
+        }
     return result
 
 

@@ -237,9 +237,7 @@ class DataPipelineSpec(Model):
     timeouts: Timeouts | None = Field(default=None, description="Clocks of every run.")
     retention: Retention | None = Field(default=None, description="How many ended runs are kept.")
     pod_template: PodTemplate | None = Field(default=None, description="What all pods have in common.")
-    steps: list[Step] = Field(
-        min_length=1, max_length=256, description="The graph.", json_schema_extra=list_map()
-    )
+    steps: list[Step] = Field(min_length=1, max_length=256, description="The graph.", json_schema_extra=list_map())
     finally_: list[Step] = Field(
         default=[],
         alias="finally",
@@ -289,4 +287,3 @@ class DataPipeline(Model):
 
     spec: DataPipelineSpec
     status: DataPipelineStatus | None = None
-

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     STEPS_FAILED = "StepsFailed"
     FINALLY_FAILED = "FinallyFailed"
     CANCELLED = "Cancelled"
+    CONCURRENCY_FORBIDDEN = "ConcurrencyForbidden"
     RUN_TIMED_OUT = "RunTimedOut"
     FINALLY_TIMED_OUT = "FinallyTimedOut"
     QUEUE_TIMED_OUT = "QueueTimedOut"

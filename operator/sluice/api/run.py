@@ -8,6 +8,10 @@ from sluice.api.base import Condition, Model, ObjectName, StatusModel, Time, lis
 from sluice.api.pipeline import AnyValue
 
 
+def _empty(value: object) -> bool:
+    return not value
+
+
 class RunPhase(StrEnum):
     """Where a run stands."""
 
@@ -66,9 +70,7 @@ class PipelineRunSpec(Model):
     interval: Interval | None = Field(
         default=None,
         description="The data interval. Default: the last complete interval of the schedule, else the moment of creation.",
-        json_schema_extra=validations(
-            ("timestamp(self.start) <= timestamp(self.end)", "start must not be after end")
-        ),
+        json_schema_extra=validations(("timestamp(self.start) <= timestamp(self.end)", "start must not be after end")),
     )
     cancel: bool | None = Field(
         default=None, description="True: end the run. Steps under way are stopped, finally steps run."
@@ -102,7 +104,13 @@ class StepStatus(StatusModel):
     exit_code: int | None = Field(default=None, description="Exit code of the newest attempt.")
     stopping: str | None = Field(default=None, description="Why the operator is stopping the newest attempt.")
     outputs: dict[str, AnyValue] | None = Field(default=None, description="Values that the step handed on.")
-    failures: tuple[AttemptFailure, ...] = Field(default=(), description="Earlier attempts, the last five.")
+    retries: int = Field(default=0, exclude_if=_empty, description="Retries used of the step's own.")
+    infrastructure_retries: int = Field(
+        default=0, exclude_if=_empty, description="Retries used for failures of the cluster."
+    )
+    failures: tuple[AttemptFailure, ...] = Field(
+        default=(), exclude_if=_empty, description="Earlier attempts, the last five."
+    )
 
 
 class PipelineRunStatus(StatusModel):
@@ -123,9 +131,7 @@ class PipelineRunStatus(StatusModel):
     )
     progress: str | None = Field(default=None, description="Steps ended / steps in all.")
     duration: str | None = Field(default=None, description="From start to end.")
-    steps: tuple[StepStatus, ...] = Field(
-        default=(), description="State of each step.", json_schema_extra=list_map()
-    )
+    steps: tuple[StepStatus, ...] = Field(default=(), description="State of each step.", json_schema_extra=list_map())
     conditions: tuple[Condition, ...] = Field(
         default=(), description="Succeeded, Reconciling, Stalled.", json_schema_extra=list_map("type")
     )
@@ -136,5 +142,3 @@ class PipelineRun(Model):
 
     spec: PipelineRunSpec
     status: PipelineRunStatus | None = None
-
-

@@ -83,7 +83,8 @@ def check_object(manifest: dict[str, Any]) -> list[FieldError]:
         return [FieldError("apiVersion", "Unsupported value", show(api_version), f'supported values: "{API_VERSION}"')]
     schema = schema_of(kind)
     unknown = [
-        FieldError("", f'strict decoding error: unknown field "{path}"') for path in sorted(_unknown(manifest, schema, ""))
+        FieldError("", f'strict decoding error: unknown field "{path}"')
+        for path in sorted(_unknown(manifest, schema, ""))
     ]
     if unknown:
         return unknown
@@ -150,9 +151,7 @@ def _check(value: Json, schema: Schema, path: str) -> Iterator[FieldError]:
     if not _type_matches(value, schema):
         actual = _JSON_TYPES.get(type(value), "null")
         wanted = schema.get("type", "integer or string")
-        yield FieldError(
-            path, "Invalid value", f'"{actual}"', f'{path} in body must be of type {wanted}: "{actual}"'
-        )
+        yield FieldError(path, "Invalid value", f'"{actual}"', f'{path} in body must be of type {wanted}: "{actual}"')
         return
     if "enum" in schema and value not in schema["enum"]:
         allowed = ", ".join(show(item) for item in sorted(schema["enum"]))

@@ -135,7 +135,11 @@ def parse_outputs(text: str, step: Step, expected: set[str]) -> tuple[dict[str, 
         value: Json = json.loads(text, parse_constant=_refuse_constant) if text.strip() else {}
     except ValueError:
         if len(text.encode()) >= MAX_OUTPUT_BYTES:
-            return None, Reason.OUTPUT_TOO_LARGE, f"outputs are larger than {MAX_OUTPUT_BYTES} bytes; hand on a URI instead"
+            return (
+                None,
+                Reason.OUTPUT_TOO_LARGE,
+                f"outputs are larger than {MAX_OUTPUT_BYTES} bytes; hand on a URI instead",
+            )
         if wanted:
             return None, Reason.OUTPUT_INVALID, f"{OUTPUTS_PATH} does not hold a JSON object: {_short(text, 80)}"
         return None, None, ""
@@ -153,7 +157,6 @@ def parse_outputs(text: str, step: Step, expected: set[str]) -> tuple[dict[str, 
             found = _short(json.dumps(outputs[output.name]), 80)
             return None, Reason.OUTPUT_INVALID, f'output "{output.name}" must be of type {output.type}, not {found}'
     return outputs or None, None, ""
-
 
 
 def _refuse_constant(name: str) -> Json:

@@ -74,7 +74,9 @@ def check_declaration(param: Param, field: str) -> Iterator[FieldError]:
             yield invalid(f"{field}.{name}", bound, f"is for numbers; this parameter is {_TYPES[param.type]}")
     for name, length in (("minLength", param.min_length), ("maxLength", param.max_length)):
         if length is not None and param.type not in ("string", "array"):
-            yield invalid(f"{field}.{name}", length, f"is for strings and arrays; this parameter is {_TYPES[param.type]}")
+            yield invalid(
+                f"{field}.{name}", length, f"is for strings and arrays; this parameter is {_TYPES[param.type]}"
+            )
     for index, item in enumerate(param.enum or ()):
         if not has_type(item, param.type):
             yield invalid(f"{field}.enum[{index}]", item, f"must be {_TYPES[param.type]}")
@@ -91,7 +93,9 @@ def check_params(declared: Sequence[Param], given: Mapping[str, Json], field: st
             errors.extend(check_value(known[name], value, f"{field}.{name}"))
         else:
             allowed = ", ".join(sorted(known)) or "none"
-            errors.append(FieldError(f"{field}.{name}", "Not found", show(name), f"the pipeline has these parameters: {allowed}"))
+            errors.append(
+                FieldError(f"{field}.{name}", "Not found", show(name), f"the pipeline has these parameters: {allowed}")
+            )
     for param in declared:
         if param.name not in given and param.default is None:
             errors.append(required(f"{field}.{param.name}", f"{_TYPES[param.type]} without a default"))

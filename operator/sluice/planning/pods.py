@@ -68,7 +68,9 @@ def _template(*levels: PodTemplate | None) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for level in levels:
         if level is not None:
-            merged = merge(merged, level.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True))
+            merged = merge(
+                merged, level.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+            )
     return merged
 
 

@@ -41,7 +41,9 @@ def check_schedule(schedule: Schedule, field: str) -> Iterator[FieldError]:
     try:
         zone(schedule.time_zone)
     except KeyError:
-        yield not_found(f"{field}.timeZone", schedule.time_zone, "must be an IANA time zone such as Asia/Kolkata or UTC")
+        yield not_found(
+            f"{field}.timeZone", schedule.time_zone, "must be an IANA time zone such as Asia/Kolkata or UTC"
+        )
     for index, line in enumerate(schedule.cron):
         at = f"{field}.cron[{index}]"
         fields = len(line.split())

@@ -149,7 +149,9 @@ def _check_reference(
             return
         has_default = reference.default is not None or (key in outputs and outputs[key].default is not None)
         if in_finally and not has_default:
-            yield invalid(at, text, f'step "{name}" may not have succeeded; give a default: $({reference.path} ?? none)')
+            yield invalid(
+                at, text, f'step "{name}" may not have succeeded; give a default: $({reference.path} ?? none)'
+            )
     elif reference.state_of is not None:
         if not in_finally:
             yield invalid(at, text, "can only be used in finally steps")

@@ -1,0 +1,336 @@
+"""The state machine of one list of steps (the graph, or the finally steps): statuses and pods in, statuses and actions out.
+
+    Waiting -> Pending -> Running -> Succeeded
+       |          |          |----> Failed
+       |          |          `----> Retrying -> Pending
+       |          `---------------> Failed, Retrying
+       |----> UpstreamFailed   (a dependency ended otherwise than Succeeded)
+       `----> Cancelled        (the run is stopping)
+
+An attempt is on record (phase Pending, its number, the name of its pod) before its pod is created. After a crash between
+the two the pod is created again under the same name, which does nothing if it was there.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sluice.api import names
+from sluice.api.base import Json
+from sluice.api.durations import parse_duration
+from sluice.api.pipeline import DataPipelineSpec, Step
+from sluice.api.reasons import Reason
+from sluice.api.run import AttemptFailure, StepPhase, StepStatus
+from sluice.planning.actions import CreatePod, Settings, StopPod
+from sluice.planning.attempts import INFRASTRUCTURE, Attempt, State, judge
+from sluice.planning.observed import PodView
+from sluice.planning.pods import RunIdentity, build_pod
+from sluice.planning.references import UnresolvedReference, outputs_used
+from sluice.planning.retries import INFRASTRUCTURE_RETRIES, Used, retry_delay
+from sluice.planning.views import Refusal
+
+SETTLE = timedelta(seconds=1)
+"""A step's way from Pending to Running is put on record only when it lasts: a short step costs one status write less."""
+DEFAULT_PENDING = timedelta(minutes=10)
+MAX_RUN_OUTPUTS = 128 * 1024
+"""Bytes of all outputs of a run together, so that the object stays far below 256 KiB."""
+MAX_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The list is stopping: nothing more is launched, what is live is ended."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that the steps of a run are judged by, besides their own statuses."""
+
+    identity: RunIdentity
+    spec: DataPipelineSpec
+    pods: Mapping[str, PodView]
+    """Pods of the run by name."""
+    refusals: Mapping[str, Refusal]
+    """Final refusals by pod name."""
+    values: Callable[[Mapping[str, StepStatus]], Mapping[str, Json]]
+    """Values of references, given the statuses known so far."""
+    settings: Settings
+    now: datetime
+
+
+@dataclass
+class Progress:
+    """The result: new statuses by name, actions, and when to look again."""
+
+    statuses: dict[str, StepStatus]
+    create: list[CreatePod] = field(default_factory=list)
+    stop: list[StopPod] = field(default_factory=list)
+    wake_at: datetime | None = None
+
+    def wake(self, moment: datetime | None) -> None:
+        """Look again at `moment` at the latest."""
+        if moment is not None and (self.wake_at is None or moment < self.wake_at):
+            self.wake_at = moment
+
+    @property
+    def ended(self) -> bool:
+        """True when every step has ended."""
+        return all(status.phase.ended for status in self.statuses.values())
+
+
+def advance(
+    steps: Sequence[Step], known: Mapping[str, StepStatus], scene: Scene, stop: Stop | None, max_active: int | None
+) -> Progress:
+    """One look at `steps`: what became of live attempts, what can start, what has to stop."""
+    progress = Progress({step.name: known.get(step.name, StepStatus(name=step.name)) for step in steps})
+    expected = outputs_used(scene.spec.all_steps())
+    outputs_size = sum(_size(status.outputs) for status in known.values())
+    for step in steps:
+        status = progress.statuses[step.name]
+        if status.phase.live:
+            status = _follow(step, status, scene, stop, expected.get(step.name, set()), progress)
+            if status.phase is StepPhase.SUCCEEDED:
+                outputs_size += _size(status.outputs)
+                if outputs_size > MAX_RUN_OUTPUTS:
+                    status = _too_much(status)
+            progress.statuses[step.name] = status
+    for step in _in_order(steps):
+        progress.statuses[step.name] = _before_launch(step, progress.statuses, stop)
+    active = sum(status.phase.live for status in progress.statuses.values())
+    for step in steps:
+        status = progress.statuses[step.name]
+        if status.phase is StepPhase.RETRYING and status.retry_at is not None and status.retry_at > scene.now:
+            progress.wake(status.retry_at)
+        elif _ready(step, progress.statuses):
+            if max_active is not None and active >= max_active:
+                continue
+            progress.statuses[step.name] = _launch(step, status, scene, progress)
+            active += progress.statuses[step.name].phase.live
+    # What failed to launch may leave others without a way to start.
+    for step in _in_order(steps):
+        progress.statuses[step.name] = _before_launch(step, progress.statuses, stop)
+    return progress
+
+
+def _size(outputs: Mapping[str, Json] | None) -> int:
+    return len(json.dumps(outputs)) if outputs else 0
+
+
+def _too_much(status: StepStatus) -> StepStatus:
+    message = f"the outputs of this run are larger than {MAX_RUN_OUTPUTS} bytes together; hand on URIs instead"
+    return status.model_copy(
+        update={"phase": StepPhase.FAILED, "reason": Reason.OUTPUT_TOO_LARGE, "message": message, "outputs": None}
+    )
+
+
+def _in_order(steps: Sequence[Step]) -> list[Step]:
+    """The steps with dependencies first."""
+    by_name = {step.name: step for step in steps}
+    ordered: dict[str, Step] = {}
+    stack = [(step, False) for step in reversed(steps)]
+    while stack:
+        step, entered = stack.pop()
+        if step.name in ordered:
+            continue
+        if entered:
+            ordered[step.name] = step
+            continue
+        stack.append((step, True))
+        stack.extend((by_name[name], False) for name in step.depends_on if name in by_name and name not in ordered)
+    return list(ordered.values())
+
+
+def _before_launch(step: Step, statuses: Mapping[str, StepStatus], stop: Stop | None) -> StepStatus:
+    """A step that has no live attempt: whether it can still come to run."""
+    status = statuses[step.name]
+    if status.phase not in (StepPhase.WAITING, StepPhase.RETRYING):
+        return status
+    if stop is not None:
+        return _over(status, StepPhase.CANCELLED, stop.reason, stop.message)
+    for name in step.depends_on:
+        above = statuses[name]
+        if above.phase is StepPhase.CANCELLED:
+            return _over(status, StepPhase.CANCELLED, Reason.CANCELLED, f"{name} was cancelled")
+        if above.phase.ended and above.phase is not StepPhase.SUCCEEDED:
+            return _over(status, StepPhase.UPSTREAM_FAILED, Reason.UPSTREAM_FAILED, f"{name} did not succeed")
+    return status
+
+
+def _over(status: StepStatus, phase: StepPhase, reason: Reason, message: str) -> StepStatus:
+    return status.model_copy(update={"phase": phase, "reason": reason, "message": message, "retry_at": None})
+
+
+def _ready(step: Step, statuses: Mapping[str, StepStatus]) -> bool:
+    phase = statuses[step.name].phase
+    if phase is StepPhase.RETRYING:
+        return True
+    return phase is StepPhase.WAITING and all(statuses[name].phase is StepPhase.SUCCEEDED for name in step.depends_on)
+
+
+def _launch(step: Step, status: StepStatus, scene: Scene, progress: Progress) -> StepStatus:
+    attempt = status.attempt + 1
+    launched = status.model_copy(
+        update={
+            "phase": StepPhase.PENDING,
+            "attempt": attempt,
+            "pod": names.pod_name(scene.identity.name, scene.identity.uid, step.name, attempt),
+            "pod_uid": None,
+            "launched_at": scene.now,
+            "started_at": None,
+            "retry_at": None,
+            "exit_code": None,
+            "reason": None,
+            "message": None,
+            "stopping": None,
+        }
+    )
+    return _create(step, launched, scene, progress)
+
+
+def _create(step: Step, status: StepStatus, scene: Scene, progress: Progress) -> StepStatus:
+    values = scene.values(progress.statuses)
+    try:
+        manifest = build_pod(scene.identity, scene.spec, step, status.attempt, values, scene.settings.pod_template)
+    except UnresolvedReference as error:
+        return _failed(status, Reason.OUTPUT_MISSING, str(error), scene.now)
+    progress.create.append(CreatePod(step.name, status.attempt, manifest))
+    return status
+
+
+def _failed(status: StepStatus, reason: Reason, message: str, at: datetime) -> StepStatus:
+    return status.model_copy(
+        update={"phase": StepPhase.FAILED, "reason": reason, "message": message, "finished_at": at, "stopping": None}
+    )
+
+
+def _clocks(step: Step, spec: DataPipelineSpec) -> tuple[timedelta, timedelta | None]:
+    pending = (step.timeouts and step.timeouts.pending) or (spec.timeouts and spec.timeouts.pending)
+    running = (step.timeouts and step.timeouts.step) or (spec.timeouts and spec.timeouts.step)
+    return (
+        parse_duration(pending) if pending else DEFAULT_PENDING,
+        parse_duration(running) if running else None,
+    )
+
+
+def _follow(
+    step: Step, status: StepStatus, scene: Scene, stop: Stop | None, expected: set[str], progress: Progress
+) -> StepStatus:
+    """A step with a live attempt: what its pod says."""
+    pod = scene.pods.get(status.pod or "")
+    if pod is None:
+        return _without_pod(step, status, scene, stop, progress)
+    pending, running = _clocks(step, scene.spec)
+    attempt = judge(pod, step, pending=pending, running=running, expected=expected, now=scene.now)
+    status = status.model_copy(update={"pod_uid": pod.uid})
+    match attempt.state:
+        case State.SUCCEEDED:
+            return status.model_copy(
+                update={
+                    "phase": StepPhase.SUCCEEDED,
+                    "reason": None,
+                    "message": None,
+                    "stopping": None,
+                    "started_at": attempt.started_at,
+                    "finished_at": attempt.finished_at or scene.now,
+                    "exit_code": 0,
+                    "outputs": attempt.outputs,
+                }
+            )
+        case State.FAILED:
+            return _after_failure(step, status, attempt, scene, progress)
+        case State.OVERDUE:
+            reason = attempt.reason or Reason.POD_FAILED
+            return _stop_attempt(status, pod, stop or Stop(reason, attempt.message), attempt, progress)
+        case _:
+            if stop is not None:
+                return _stop_attempt(status, pod, stop, attempt, progress)
+            progress.wake(attempt.deadline)
+            return _on_its_way(progress.statuses[step.name], status, attempt, scene.now, progress)
+
+
+def _on_its_way(
+    before: StepStatus, status: StepStatus, attempt: Attempt, now: datetime, progress: Progress
+) -> StepStatus:
+    phase = StepPhase.RUNNING if attempt.state is State.RUNNING else StepPhase.PENDING
+    # A message that only counts up (back-off times) is not news: it is kept while the reason stays.
+    message = before.message if before.reason == attempt.reason and before.reason is not None else attempt.message
+    settled = (before.launched_at or now) + SETTLE
+    if now < settled:
+        progress.wake(settled)
+        return before
+    return status.model_copy(
+        update={
+            "phase": phase,
+            "started_at": attempt.started_at,
+            "reason": attempt.reason,
+            "message": message or None,
+        }
+    )
+
+
+def _stop_attempt(status: StepStatus, pod: PodView, stop: Stop, attempt: Attempt, progress: Progress) -> StepStatus:
+    """End the pod; what is recorded first stays the reason."""
+    if not pod.deleting and not pod.stopping:
+        progress.stop.append(StopPod(pod.name, pod.uid, delete=not pod.scheduled))
+    if status.stopping is not None:
+        return status
+    return status.model_copy(
+        update={
+            "phase": StepPhase.RUNNING if attempt.started_at else StepPhase.PENDING,
+            "started_at": attempt.started_at,
+            "stopping": stop.reason,
+            "reason": stop.reason,
+            "message": stop.message,
+        }
+    )
+
+
+def _without_pod(step: Step, status: StepStatus, scene: Scene, stop: Stop | None, progress: Progress) -> StepStatus:
+    refusal = scene.refusals.get(status.pod or "")
+    if refusal is not None:
+        reason = Reason.NAME_TAKEN if refusal.name_taken else Reason.POD_REJECTED
+        return _failed(status, reason, refusal.message, scene.now)
+    if status.pod_uid is None and stop is None:
+        return _create(step, status, scene, progress)
+    if status.pod_uid is None and stop is not None:
+        return _over(status, StepPhase.CANCELLED, stop.reason, stop.message)
+    lost = Attempt(State.FAILED, Reason.POD_LOST, "the pod was deleted before it ended", finished_at=scene.now)
+    return _after_failure(step, status, lost, scene, progress)
+
+
+def _after_failure(step: Step, status: StepStatus, attempt: Attempt, scene: Scene, progress: Progress) -> StepStatus:
+    """An attempt failed: retry, or give up."""
+    reason = Reason(status.stopping) if status.stopping else (attempt.reason or Reason.POD_FAILED)
+    message = (status.message or "") if status.stopping else attempt.message
+    at = attempt.finished_at or scene.now
+    ended = status.model_copy(
+        update={"exit_code": attempt.exit_code, "started_at": attempt.started_at or status.started_at}
+    )
+    if reason in (Reason.CANCELLED, Reason.FINALLY_TIMED_OUT, Reason.RUN_TIMED_OUT):
+        phase = StepPhase.CANCELLED if reason is Reason.CANCELLED else StepPhase.FAILED
+        return _failed(ended, reason, message, at).model_copy(update={"phase": phase})
+    used = Used(status.retries, status.infrastructure_retries)
+    delay = retry_delay(reason, step.retry, used, f"{scene.identity.uid}/{step.name}")
+    if delay is None:
+        return _failed(ended, reason, message, at)
+    own = reason in INFRASTRUCTURE and used.infrastructure < INFRASTRUCTURE_RETRIES
+    failure = AttemptFailure(
+        attempt=status.attempt, reason=reason, message=message, exit_code=attempt.exit_code, finished_at=at
+    )
+    progress.wake(scene.now + delay)
+    return ended.model_copy(
+        update={
+            "phase": StepPhase.RETRYING,
+            "reason": reason,
+            "message": message,
+            "stopping": None,
+            "retry_at": scene.now + delay,
+            "retries": used.user + (not own),
+            "infrastructure_retries": used.infrastructure + own,
+            "failures": (*status.failures, failure)[-MAX_FAILURES:],
+        }
+    )

@@ -1,0 +1,79 @@
+"""What the planner is shown of sluice's own kinds and of revisions. Made by `sluice.reconcile` from the caches."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sluice.api.pipeline import DataPipelineSpec, DataPipelineStatus
+from sluice.api.run import PipelineRunSpec, PipelineRunStatus, RunPhase
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineView:
+    """A DataPipeline."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    created: datetime
+    deleting: bool
+    raw_spec: dict[str, Any]
+    """The spec as it was written: what a revision records."""
+    spec: DataPipelineSpec | None
+    """None when it cannot be read; `problem` says why."""
+    problem: str
+    status: DataPipelineStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """A PipelineRun."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    created: datetime
+    deleting: bool
+    owned: bool
+    """Whether a pipeline is its owner."""
+    scheduled: bool
+    """Whether the operator made it for a tick of the schedule."""
+    spec: PipelineRunSpec | None
+    problem: str
+    status: PipelineRunStatus
+
+    @property
+    def pipeline(self) -> str:
+        """Name of its pipeline; empty when its spec cannot be read."""
+        return self.spec.pipeline.name if self.spec is not None else ""
+
+    @property
+    def phase(self) -> RunPhase:
+        """Where it stands."""
+        return self.status.phase
+
+
+@dataclass(frozen=True, kw_only=True)
+class RevisionView:
+    """A ControllerRevision of a pipeline."""
+
+    namespace: str
+    name: str
+    uid: str
+    pipeline: str
+    number: int
+    spec: DataPipelineSpec | None
+    """None when it cannot be read (it was written by a newer operator, or by hand)."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The API server's final no to creating a pod."""
+
+    pod: str
+    message: str
+    name_taken: bool = False

@@ -1,0 +1,125 @@
+{{/*
+The names, labels and rules that more than one template needs.
+*/}}
+
+{{- define "sluice.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 63 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/*
+The prefix of every object's name. Cut at 50, so that "-webhook-tls" and the like still fit into 63; without the dots that Helm
+allows in a release's name and Kubernetes does not in a Service's.
+*/}}
+{{- define "sluice.fullname" -}}
+{{- $name := include "sluice.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | replace "." "-" | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | replace "." "-" | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "sluice.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "sluice.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{/* The user's labels first, the chart's own over them: a selector must never stop matching. */}}
+{{- define "sluice.labels" -}}
+{{- $own := dict
+  "app.kubernetes.io/name" (include "sluice.name" .)
+  "app.kubernetes.io/instance" .Release.Name
+  "app.kubernetes.io/version" .Chart.AppVersion
+  "app.kubernetes.io/part-of" "sluice"
+  "app.kubernetes.io/managed-by" .Release.Service
+  "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
+{{- toYaml (merge $own (deepCopy .Values.commonLabels)) -}}
+{{- end -}}
+
+{{- define "sluice.image" -}}
+{{- if .Values.image.digest -}}
+{{- .Values.image.repository }}{{ with .Values.image.tag }}:{{ . }}{{ end }}@{{ .Values.image.digest -}}
+{{- else -}}
+{{- .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "sluice.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- .Values.serviceAccount.name | default (include "sluice.fullname" .) -}}
+{{- else -}}
+{{- .Values.serviceAccount.name | default "default" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "sluice.webhook.service" -}}
+{{ include "sluice.fullname" . }}-webhook
+{{- end -}}
+
+{{/* The ValidatingWebhookConfiguration: no namespace, so named like the release. */}}
+{{- define "sluice.webhook.config" -}}
+{{ include "sluice.fullname" . }}
+{{- end -}}
+
+{{- define "sluice.webhook.secret" -}}
+{{- .Values.webhook.secretName | default (printf "%s-webhook-tls" (include "sluice.fullname" .)) -}}
+{{- end -}}
+
+{{/*
+What the operator may do in a namespace it works in. Verbs by name, so that a new verb or kind is a decision; no Secrets.
+*/}}
+{{- define "sluice.rules" -}}
+- apiGroups: [sluice.dev]
+  resources: [datapipelines]
+  verbs: [get, list, watch]
+- apiGroups: [sluice.dev]
+  resources: [pipelineruns]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [sluice.dev]
+  resources: [datapipelines/status, pipelineruns/status]
+  verbs: [patch]
+# Runs and pods name their owner with blockOwnerDeletion, which asks for this where OwnerReferencesPermissionEnforcement is on.
+- apiGroups: [sluice.dev]
+  resources: [datapipelines/finalizers, pipelineruns/finalizers]
+  verbs: [update]
+# Patch sets activeDeadlineSeconds, which ends a step.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, create, patch, delete]
+# The revisions of a pipeline's spec.
+- apiGroups: [apps]
+  resources: [controllerrevisions]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{/*
+Checks that need more than one value, which a schema could only report in riddles.
+*/}}
+{{- define "sluice.validate" -}}
+{{- $webhook := .Values.webhook -}}
+{{- $files := eq $webhook.mode "files" -}}
+{{- $certManager := $webhook.certManager.enabled -}}
+{{- if and $certManager (not $files) -}}
+{{- fail (printf "webhook.certManager.enabled is true and webhook.mode is %q: cert-manager's certificate comes as files, so set webhook.mode=files" $webhook.mode) -}}
+{{- end -}}
+{{- if and $files (not $certManager) (not $webhook.secretName) -}}
+{{- fail "webhook.mode is \"files\" without cert-manager: set webhook.secretName to the Secret with tls.crt and tls.key, or webhook.certManager.enabled=true" -}}
+{{- end -}}
+{{- if and $files (not $certManager) (not $webhook.caBundle) (not $webhook.annotations) -}}
+{{- fail "webhook.mode is \"files\" without cert-manager: set webhook.caBundle, or webhook.annotations for a tool that injects the CA; the API server would refuse every DataPipeline and PipelineRun" -}}
+{{- end -}}
+{{- if and $webhook.caBundle (or (not $files) $certManager) -}}
+{{- fail "webhook.caBundle is only for webhook.mode=files without cert-manager: otherwise the operator or cert-manager writes it, and an upgrade would reset it" -}}
+{{- end -}}
+{{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.service.enabled) -}}
+{{- fail "metrics.serviceMonitor.enabled is true and metrics.service.enabled is false: a ServiceMonitor needs the Service" -}}
+{{- end -}}
+{{- if eq (int .Values.metrics.port) (int $webhook.port) -}}
+{{- fail (printf "metrics.port and webhook.port are both %d: they must differ" (int .Values.metrics.port)) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,123 @@
+"""pipeline.yaml and its neighbours say what the steps do; the report says what became of the run."""
+
+import importlib
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import yaml
+from flights_play import BLIZZARD, EXAMPLE, NEW_YEAR, REFERENCE, Play, facts, pipeline, run_step
+
+Played = Callable[[date], Play]
+ALL_STEPS = [*pipeline()["steps"], *pipeline()["finally"]]
+TYPES = {"string": str, "integer": int}
+each_step = pytest.mark.parametrize("declared", ALL_STEPS, ids=lambda declared: str(declared["name"]))
+
+
+def document(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((EXAMPLE / name).read_text())
+    return loaded
+
+
+@each_step
+def test_a_step_writes_the_outputs_that_it_declares(declared: Mapping[str, Any], played: Played) -> None:
+    written = played(NEW_YEAR).outputs[declared["name"]]
+    assert {key: type(value) for key, value in written.items()} == {
+        output["name"]: TYPES[output["type"]] for output in declared["outputs"]
+    }
+
+
+@each_step
+def test_a_step_refers_only_to_steps_that_it_waits_for(declared: Mapping[str, Any]) -> None:
+    depends_on = {step["name"]: step.get("dependsOn", []) for step in pipeline()["steps"]}
+    referred = {
+        match for argument in declared["args"] for match in re.findall(r"\$\(steps\.([a-z]+)\.outputs", argument)
+    }
+    waited = set(depends_on) if declared["name"] not in depends_on else set(depends_on[declared["name"]])
+    assert referred <= waited
+
+
+def test_finally_steps_have_a_default_for_every_output() -> None:
+    for declared in pipeline()["finally"]:
+        for argument in declared["args"]:
+            for name, default in REFERENCE.findall(argument):
+                assert default or ".outputs." not in name, argument
+
+
+def test_kustomize_can_set_every_image() -> None:
+    [image] = document("kustomization.yaml")["images"]
+    assert {step["image"] for step in ALL_STEPS} == {image["name"]}
+    assert [spec["path"] for spec in document("kustomizeconfig.yaml")["images"]] == [
+        "spec/steps/image",
+        "spec/finally/image",
+    ]
+
+
+def test_every_step_mounts_the_claim() -> None:
+    [volume] = pipeline()["podTemplate"]["spec"]["volumes"]
+    assert volume["persistentVolumeClaim"]["claimName"] == document("pvc.yaml")["metadata"]["name"]
+    assert all(step["volumeMounts"] == [{"name": volume["name"], "mountPath": "/data"}] for step in ALL_STEPS)
+
+
+def test_the_example_run_is_an_interval_of_the_schedule_and_starts_on_its_day() -> None:
+    run, schedule = document("run.yaml"), pipeline()["schedule"]
+    zone = ZoneInfo(schedule["timeZone"])
+    start, end = (datetime.fromisoformat(run["spec"]["interval"][side]).astimezone(zone) for side in ("start", "end"))
+    minute, hour, *rest = schedule["cron"][0].split()
+    assert rest == ["*", "*", "*"]
+    assert [(moment.hour, moment.minute) for moment in (start, end)] == [(int(hour), int(minute))] * 2
+    assert (end.date() - start.date()).days == 1
+    assert start.date() == NEW_YEAR
+    assert run["metadata"]["name"] == f"flights-{start.date()}"
+
+
+def test_at_the_tick_the_day_is_over_in_new_york_all_year_round() -> None:
+    schedule = pipeline()["schedule"]
+    minute, hour = (int(field) for field in schedule["cron"][0].split()[:2])
+    for month in range(1, 13):
+        tick = datetime(2013, month, 15, hour, minute, tzinfo=ZoneInfo(schedule["timeZone"]))
+        in_new_york = tick.astimezone(ZoneInfo("America/New_York"))
+        assert (in_new_york.day, in_new_york.hour) >= (15, 6)
+
+
+def test_the_report_tells_the_day_in_a_few_lines(played: Played) -> None:
+    play = played(BLIZZARD)
+    report = Path(play.outputs["report"]["uri"]).read_text()
+    lines = report.splitlines()
+    assert lines[0] == "flights-daily, flights of 2013-02-08: Succeeded (Completed)"
+    assert play.outputs["report"]["headline"] == lines[0]
+    assert "  extract  Succeeded      930 flights scheduled" in lines
+    assert "  clean    Succeeded      458 flown, 472 cancelled" in lines
+    assert lines[-6] == "Carriers with the greatest mean delay at arrival (minutes):"
+    assert len(report.encode()) < 2000
+
+
+def test_the_report_of_a_failed_run_says_which_step_failed(source: Path, tmp_path: Path) -> None:
+    known = facts(NEW_YEAR, source) | {"run.outcome": "Failed", "run.reason": "StepFailed"}
+    ends = {"extract": ("Succeeded", ""), "clean": ("Failed", "OOMKilled")}
+    for name in ("extract", "clean", "enrich", "delays", "publish"):
+        known[f"steps.{name}.phase"], known[f"steps.{name}.reason"] = ends.get(name, ("UpstreamFailed", ""))
+    known["steps.extract.outputs.rows"] = "842"
+    [declared] = pipeline()["finally"]
+    code, outputs = run_step(declared, known, tmp_path)
+    assert code == 0
+    assert Path(outputs["uri"]).read_text().splitlines() == [
+        "flights-daily, flights of 2013-01-01: Failed (StepFailed)",
+        "run flights-2013-01-01, revision flights-daily-5f2c",
+        "",
+        "  extract  Succeeded      842 flights scheduled",
+        "  clean    Failed (OOMKilled)",
+        "  enrich   UpstreamFailed",
+        "  delays   UpstreamFailed",
+        "  publish  UpstreamFailed",
+    ]
+
+
+def test_the_report_needs_no_more_than_the_outcome(tmp_path: Path) -> None:
+    arguments = ["--pipeline=p", "--run=r", "--day=2013-01-01", "--outcome=Cancelled", f"--out={tmp_path}"]
+    assert importlib.import_module("flights.report").main(arguments) == 0
+    assert (tmp_path / "report.txt").read_text().startswith("p, flights of 2013-01-01: Cancelled\n")

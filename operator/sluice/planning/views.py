@@ -16,7 +16,6 @@ class PipelineView:
     name: str
     uid: str
     generation: int
-    resource_version: str
     created: datetime
     deleting: bool
     raw_spec: dict[str, Any]
@@ -35,7 +34,6 @@ class RunView:
     name: str
     uid: str
     generation: int
-    resource_version: str
     created: datetime
     deleting: bool
     owned: bool

@@ -1,0 +1,3 @@
+module sluice.dev/dev/cluster/components/pause
+
+go 1.26.0

@@ -1,0 +1,65 @@
+"""The programs that come from Debian: installs the packages whose programs are missing, where it may."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from dev.cluster import progress
+from dev.cluster.commands import run_logged
+from dev.cluster.errors import ClusterError
+
+# A package, and the file or program by which it is known to be there, however it came.
+_KNOWN_BY = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "containernetworking-plugins": "/usr/lib/cni/bridge",
+    "iptables": "iptables",
+    "iproute2": "ip",
+    "conntrack": "conntrack",
+    "mount": "umount",
+    "openssl": "openssl",
+    "socat": "socat",
+    "ethtool": "ethtool",
+    "busybox-static": "busybox",
+    "mmdebstrap": "mmdebstrap",
+    "buildah": "buildah",
+}
+_installing = threading.Lock()  # dpkg refuses a second installation at the same time
+_SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+RUNTIME = tuple(package for package in _KNOWN_BY if package not in ("mmdebstrap", "buildah"))
+"""What a running local cluster needs."""
+IMAGES = ("mmdebstrap", "buildah", "busybox-static")
+"""What building images needs."""
+
+
+def ensure(packages: Iterable[str], log: Path) -> None:
+    """Install what is missing; raise ClusterError with the command that does so where we may not."""
+    with _installing:
+        _ensure(packages, log)
+
+
+def _ensure(packages: Iterable[str], log: Path) -> None:
+    missing = [package for package in packages if not _there(_KNOWN_BY[package])]
+    if not missing:
+        return
+    command = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise ClusterError(f"programs are missing; as root on Debian or Ubuntu, run: {command}")
+    with progress.part(f"install Debian packages: {' '.join(missing)}"):
+        environment = {"DEBIAN_FRONTEND": "noninteractive"}
+        run_logged(["apt-get", "update", "-q"], log, timeout=300, env=environment)
+        run_logged(command.split(), log, timeout=600, env=environment)
+
+
+def _there(mark: str) -> bool:
+    return Path(mark).exists() if mark.startswith("/") else shutil.which(mark, path=search_path()) is not None
+
+
+def search_path() -> str:
+    """The PATH with the folders of system programs, which an ordinary user's lacks."""
+    given = os.environ.get("PATH", "").split(os.pathsep)
+    return os.pathsep.join((*given, *(folder for folder in _SYSTEM_FOLDERS if folder not in given)))

@@ -1,3 +1,4 @@
+# ruff: noqa: INP001 - a script beside what it writes, in no package
 """Writes the parts of manifests/ that come from the chart, so that an installation is described in one place only.
 
 `python manifests/generate.py` writes, `python manifests/generate.py --check` writes nothing and fails when a file is
@@ -97,7 +98,7 @@ def text_of(target: Target, helm: str) -> str:
     if not target.keep_namespace:
         for item in items:
             item["metadata"].pop("namespace", None)
-    documents = (yaml.dump(item, Dumper=_Dumper, sort_keys=False, width=120) for item in items)
+    documents = (yaml.safe_dump(item, sort_keys=False, width=120) for item in items)
     return HEADER + "".join(f"---\n{document}" for document in documents)
 
 
@@ -107,9 +108,8 @@ def stale(texts: Mapping[Path, str]) -> Iterator[str]:
         found = path.read_text() if path.exists() else ""
         if found != text:
             name = str(path.relative_to(MANIFESTS.parent))
-            yield "".join(
-                difflib.unified_diff(found.splitlines(True), text.splitlines(True), name, f"{name} (from the chart)")
-            )
+            lines = (found.splitlines(keepends=True), text.splitlines(keepends=True))
+            yield "".join(difflib.unified_diff(*lines, name, f"{name} (from the chart)"))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -142,16 +142,6 @@ def _metadata(item: Object) -> Iterator[Object]:
     template = item.get("spec", {}).get("template") if item["kind"] == "Deployment" else None
     if template:
         yield template["metadata"]
-
-
-class _Dumper(yaml.SafeDumper):
-    """Indents lists below their key, as the rest of the repository does, and writes no anchors."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
 
 
 if __name__ == "__main__":

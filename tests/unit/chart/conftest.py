@@ -5,7 +5,6 @@ Helm is the one on the PATH or the harness's own, which is built when it is miss
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+
+from dev.cluster.settings import Settings
+from dev.cluster.tools import Toolbox
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -110,12 +112,6 @@ def helm_program() -> str:
     found = shutil.which("helm")
     if found:
         return found
-    sys.path.insert(0, str(ROOT))
-    try:
-        from dev.cluster.settings import Settings
-        from dev.cluster.tools import Toolbox
-    finally:
-        sys.path.remove(str(ROOT))
     toolbox = Toolbox(Settings.from_environment().cache)
     try:
         return str(toolbox.path("helm"))

@@ -18,9 +18,10 @@ LABEL_RUN = "sluice.dev/run"
 LABEL_RUN_UID = "sluice.dev/run-uid"
 LABEL_STEP = "sluice.dev/step"
 LABEL_ATTEMPT = "sluice.dev/attempt"
+LABEL_TRIGGER = "sluice.dev/trigger"
+TRIGGER_SCHEDULE = "schedule"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 ANNOTATION_SPEC_HASH = "sluice.dev/spec-hash"
-ANNOTATION_REVISION = "sluice.dev/revision"
 
 STEP_CONTAINER = "step"
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from sluice.api.base import OPAQUE, DnsSubdomain, Model, ObjectName, list_map
+from sluice.api.base import OPAQUE, DnsLabel, DnsSubdomain, Model, ObjectName, list_map
 
 Opaque = Annotated[dict[str, Any], Field(json_schema_extra=OPAQUE)]
 StringMap = dict[str, str]
@@ -17,7 +17,7 @@ StringMap = dict[str, str]
 class Volume(Model):
     """A volume of the pod: a name and one Kubernetes volume source (persistentVolumeClaim, emptyDir, configMap...)."""
 
-    name: DnsSubdomain = Field(description="Name, for volumeMounts to refer to.", max_length=63)
+    name: DnsLabel = Field(description="Name, for volumeMounts to refer to.")
     persistent_volume_claim: Opaque | None = Field(default=None, description="A claim: {claimName, readOnly}.")
     empty_dir: Opaque | None = Field(default=None, description="Scratch space: {sizeLimit, medium}.")
     config_map: Opaque | None = Field(default=None, description="A ConfigMap as files: {name, items, optional}.")
@@ -74,7 +74,7 @@ class PodSpec(Model):
     dns_policy: str | None = Field(default=None, max_length=63, description="DNS policy.")
     dns_config: Opaque | None = Field(default=None, description="DNS settings.")
     volumes: list[Volume] = Field(
-        default=[], max_length=64, description="Volumes of the pod.", json_schema_extra=list_map()
+        default=[], max_length=32, description="Volumes of the pod.", json_schema_extra=list_map()
     )
 
 

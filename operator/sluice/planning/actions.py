@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from sluice.api.base import Model, StatusModel
 from sluice.api.pod_template import PodTemplate
@@ -93,8 +93,7 @@ Action = CreatePod | StopPod | AdoptRun | CancelRun | CreateRevision | DeleteRev
 class Occurrence:
     """Something worth an Event."""
 
-    type: str
-    """Normal or Warning."""
+    type: Literal["Normal", "Warning"]
     reason: Reason
     message: str
 

@@ -104,8 +104,7 @@ def _start(scene: RunScene) -> RunPlan:
     if scene.pipeline is None:
         return _await(scene, Reason.PIPELINE_NOT_FOUND, f'there is no DataPipeline "{run.pipeline}" in {run.namespace}')
     if scene.revision is None or scene.revision.spec is None:
-        name = run.spec.revision or "the current one"
-        return _await(scene, Reason.REVISION_NOT_FOUND, f'pipeline "{run.pipeline}" has no readable revision ({name})')
+        return _without_revision(scene, scene.pipeline, run.spec.revision)
     spec = scene.revision.spec
     if errors := check_run(run.spec, spec):
         return _refuse(scene, Reason.INVALID_PARAMS, "; ".join(map(str, errors)))
@@ -135,6 +134,16 @@ def _start(scene: RunScene) -> RunPlan:
         }
     )
     return _advance(scene, started)
+
+
+def _without_revision(scene: RunScene, pipeline: PipelineView, wanted: str | None) -> RunPlan:
+    """The revision that the run names is not there, or the pipeline has not recorded its current one yet."""
+    if wanted is not None:
+        return _await(scene, Reason.REVISION_NOT_FOUND, f'pipeline "{pipeline.name}" has no readable revision "{wanted}"')
+    if pipeline.status.health == "Invalid" and pipeline.status.observed_generation == pipeline.generation:
+        ready = next((row.message for row in pipeline.status.conditions if row.type == "Ready"), "")
+        return _refuse(scene, Reason.INVALID_SPEC, f'pipeline "{pipeline.name}" is invalid: {ready}')
+    return Plan(scene.run.status, wake_at=scene.now + RECHECK)
 
 
 def _await(scene: RunScene, reason: Reason, message: str) -> RunPlan:

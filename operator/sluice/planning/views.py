@@ -63,6 +63,8 @@ class RevisionView:
     name: str
     uid: str
     pipeline: str
+    pipeline_uid: str
+    """UID of its owner."""
     number: int
     spec: DataPipelineSpec | None
     """None when it cannot be read (it was written by a newer operator, or by hand)."""

@@ -1,0 +1,49 @@
+"""What is refused at the door. The rules are `sluice.planning.validation`'s; here they meet what is in the cluster."""
+
+from typing import Any
+
+import kopf
+from pydantic import ValidationError
+
+from sluice.api.run import PipelineRunSpec
+from sluice.api.schema import FieldError, not_found
+from sluice.kube.client import KubeClient
+from sluice.kube.errors import KubeError, NotFound
+from sluice.kube.resources import DATA_PIPELINES
+from sluice.planning.validation import check_manifest, check_run, check_run_change
+from sluice.reconcile.caches import project_pipeline
+
+INVALID = 422
+
+
+def _refuse(errors: list[FieldError]) -> None:
+    if errors:
+        raise kopf.AdmissionError("\n".join(str(error) for error in errors), code=INVALID)
+
+
+def review_pipeline(manifest: dict[str, Any]) -> None:
+    """Raise AdmissionError for a DataPipeline that cannot work."""
+    if "deletionTimestamp" not in manifest["metadata"]:
+        _refuse(check_manifest(manifest))
+
+
+async def review_run(client: KubeClient, manifest: dict[str, Any], old: dict[str, Any] | None) -> None:
+    """Raise AdmissionError for a PipelineRun that cannot work, or a change that is not allowed."""
+    if old is not None:
+        _refuse(check_run_change(old.get("spec") or {}, manifest.get("spec") or {}))
+        return
+    try:
+        spec = PipelineRunSpec.model_validate(manifest.get("spec"))
+    except ValidationError as error:
+        raise kopf.AdmissionError(str(error), code=INVALID) from error
+    namespace = manifest["metadata"].get("namespace") or "default"
+    try:
+        found = await client.get(DATA_PIPELINES, namespace, spec.pipeline.name, timeout=3)
+    except NotFound:
+        _refuse([not_found("spec.pipeline.name", spec.pipeline.name, f"no such DataPipeline in namespace {namespace}")])
+        return
+    except KubeError as error:
+        raise kopf.AdmissionError(f"the pipeline cannot be read: {error}", code=503) from error
+    pipeline = project_pipeline(found)
+    if pipeline.spec is not None:
+        _refuse(check_run(spec, pipeline.spec))

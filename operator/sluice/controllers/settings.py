@@ -1,0 +1,94 @@
+"""What the operator is started with: environment variables, set by the chart. A bad one stops the start with its name."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import yaml
+from pydantic import ValidationError
+
+from sluice.api.pod_template import PodTemplate
+
+LogFormat = Literal["json", "console"]
+WebhookMode = Literal["self-signed", "files", "off"]
+
+
+class BadSetting(ValueError):
+    """A variable has a value that is not allowed."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """See each field's variable in `from_environment`."""
+
+    namespaces: tuple[str, ...]
+    """Namespaces to look after; () means all."""
+    own_namespace: str
+    own_name: str
+    log_format: LogFormat
+    log_level: str
+    metrics_port: int
+    api_qps: float
+    """API requests a second, on average."""
+    api_burst: int
+    workers: int
+    """Objects looked at side by side."""
+    pod_template: PodTemplate | None
+    webhook_mode: WebhookMode
+    webhook_port: int
+    webhook_cert_dir: Path
+    webhook_config: str
+    """Name of the ValidatingWebhookConfiguration whose caBundle is kept up to date."""
+    webhook_service: str
+
+    @classmethod
+    def from_environment(cls, env: Mapping[str, str] | None = None) -> "Settings":
+        """The settings in `env` (default: the process's own). Raises BadSetting."""
+        env = os.environ if env is None else env
+        return cls(
+            namespaces=tuple(name.strip() for name in env.get("SLUICE_NAMESPACES", "").split(",") if name.strip()),
+            own_namespace=env.get("POD_NAMESPACE", "sluice-system"),
+            own_name=env.get("POD_NAME", "sluice"),
+            log_format=_choice(env, "SLUICE_LOG_FORMAT", "json", get_args(LogFormat)),  # type: ignore[arg-type]
+            log_level=_choice(env, "SLUICE_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
+            metrics_port=int(_number(env, "SLUICE_METRICS_PORT", 8080, 1, 65535)),
+            api_qps=_number(env, "SLUICE_API_QPS", 200, 1, 10_000),
+            api_burst=int(_number(env, "SLUICE_API_BURST", 400, 1, 10_000)),
+            workers=int(_number(env, "SLUICE_WORKERS", 16, 1, 256)),
+            pod_template=_pod_template(env.get("SLUICE_POD_TEMPLATE_FILE", "")),
+            webhook_mode=_choice(env, "SLUICE_WEBHOOK_MODE", "off", get_args(WebhookMode)),  # type: ignore[arg-type]
+            webhook_port=int(_number(env, "SLUICE_WEBHOOK_PORT", 9443, 1, 65535)),
+            webhook_cert_dir=Path(env.get("SLUICE_WEBHOOK_CERT_DIR", "/var/run/sluice/webhook-certs")),
+            webhook_config=env.get("SLUICE_WEBHOOK_CONFIG", "sluice"),
+            webhook_service=env.get("SLUICE_WEBHOOK_SERVICE", "sluice-webhook"),
+        )
+
+
+def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str, ...]) -> str:
+    value = env.get(name, "").lower() or default
+    if value not in allowed:
+        raise BadSetting(f'{name}: "{value}" is not allowed; use one of {", ".join(allowed)}')
+    return value
+
+
+def _number(env: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:
+    text = env.get(name, "")
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        raise BadSetting(f'{name}: "{text}" is not a number') from None
+    if not least <= value <= most:
+        raise BadSetting(f"{name}: {text} must be from {least:g} to {most:g}")
+    return value
+
+
+def _pod_template(path: str) -> PodTemplate | None:
+    if not path or not Path(path).exists():
+        return None
+    try:
+        raw = yaml.safe_load(Path(path).read_text()) or {}
+        return PodTemplate.model_validate(raw) if raw else None
+    except (yaml.YAMLError, ValidationError) as error:
+        raise BadSetting(f"SLUICE_POD_TEMPLATE_FILE: {path}: {error}") from error

@@ -1,0 +1,122 @@
+"""What the operator knows of the cluster: one cache a resource, each holding what the planner needs and no more."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from sluice.api.names import LABEL_PIPELINE, LABEL_TRIGGER, TRIGGER_SCHEDULE
+from sluice.api.pipeline import DataPipelineSpec, DataPipelineStatus
+from sluice.api.run import PipelineRunSpec, PipelineRunStatus
+from sluice.kube.pods import project_pod
+from sluice.kube.store import Store
+from sluice.planning.observed import PodView
+from sluice.planning.views import PipelineView, RevisionView, RunView
+
+BY_RUN = "run"
+BY_PIPELINE = "pipeline"
+
+
+def project_pipeline(obj: Mapping[str, Any]) -> PipelineView:
+    """A DataPipeline as the planner sees it. A spec that cannot be read is kept as such, with the problem."""
+    metadata, raw = obj["metadata"], obj.get("spec") or {}
+    spec, problem = None, ""
+    try:
+        spec = DataPipelineSpec.model_validate(raw)
+    except ValidationError as error:
+        problem = _problem(error)
+    return PipelineView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        deleting="deletionTimestamp" in metadata,
+        raw_spec=raw,
+        spec=spec,
+        problem=problem,
+        status=_pipeline_status(obj.get("status") or {}),
+    )
+
+
+def _pipeline_status(raw: dict[str, Any]) -> DataPipelineStatus:
+    try:
+        return DataPipelineStatus.model_validate(raw)
+    except ValidationError:
+        # Somebody else wrote into it. All of it can be found out again, but for the tick: missed ticks follow catchUp.
+        return DataPipelineStatus()
+
+
+def project_run(obj: Mapping[str, Any]) -> RunView:
+    """A PipelineRun as the planner sees it."""
+    metadata = obj["metadata"]
+    spec, problem = None, ""
+    status = PipelineRunStatus()
+    try:
+        spec = PipelineRunSpec.model_validate(obj.get("spec") or {})
+        status = PipelineRunStatus.model_validate(obj.get("status") or {})
+    except ValidationError as error:
+        problem = _problem(error)
+    return RunView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        created=datetime.fromisoformat(metadata["creationTimestamp"]),
+        deleting="deletionTimestamp" in metadata,
+        owned=bool(metadata.get("ownerReferences")),
+        scheduled=(metadata.get("labels") or {}).get(LABEL_TRIGGER) == TRIGGER_SCHEDULE,
+        spec=spec,
+        problem=problem,
+        status=status,
+    )
+
+
+def project_revision(obj: Mapping[str, Any]) -> RevisionView:
+    """A ControllerRevision as the planner sees it."""
+    metadata = obj["metadata"]
+    spec: DataPipelineSpec | None = None
+    with contextlib.suppress(ValidationError):
+        spec = DataPipelineSpec.model_validate((obj.get("data") or {}).get("spec"))
+    owners = metadata.get("ownerReferences") or []
+    return RevisionView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        pipeline=(metadata.get("labels") or {}).get(LABEL_PIPELINE, ""),
+        pipeline_uid=owners[0]["uid"] if owners else "",
+        number=obj.get("revision", 0),
+        spec=spec,
+    )
+
+
+def _problem(error: ValidationError) -> str:
+    rows = [f"spec.{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()[:3]]
+    return "; ".join(rows)
+
+
+@dataclass(frozen=True)
+class Caches:
+    """All of them."""
+
+    pipelines: Store[PipelineView]
+    runs: Store[RunView]
+    revisions: Store[RevisionView]
+    pods: Store[PodView]
+
+    @classmethod
+    def empty(cls) -> "Caches":
+        """Caches that know nothing yet."""
+        return cls(
+            pipelines=Store("datapipelines", project_pipeline),
+            runs=Store("pipelineruns", project_run, indices={BY_PIPELINE: lambda run: [(run.namespace, run.pipeline)]}),
+            revisions=Store(
+                "controllerrevisions",
+                project_revision,
+                indices={BY_PIPELINE: lambda revision: [(revision.namespace, revision.pipeline)]},
+            ),
+            pods=Store("pods", project_pod, indices={BY_RUN: lambda pod: [(pod.namespace, pod.run)]}),
+        )

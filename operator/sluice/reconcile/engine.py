@@ -1,0 +1,383 @@
+"""The heart of the operator: caches and informers feed one queue; a worker observes, plans, writes and acts.
+
+    event -> cache -> queue -> observe -> plan -> before, status, after -> API server
+
+The answer to every write goes into the caches at once, so that the next plan sees it. A conflict means that the cache
+was behind: the object is read again and looked at again. Anything else that fails is tried again by the queue.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sluice.api.base import StatusModel
+from sluice.api.names import API_VERSION, LABEL_PIPELINE, LABEL_RUN
+from sluice.kube.client import KubeClient
+from sluice.kube.clock import Clock, SystemClock
+from sluice.kube.errors import Conflict, KubeError, NotFound
+from sluice.kube.events import EventRecorder, ObjectRef
+from sluice.kube.informer import Informer
+from sluice.kube.resources import CONTROLLER_REVISIONS, DATA_PIPELINES, PIPELINE_RUNS, PODS, Resource
+from sluice.kube.store import Change, Store
+from sluice.planning.actions import CreatePod, CreateRun, Occurrence, Plan, Settings
+from sluice.planning.observed import PodView
+from sluice.planning.pipeline import PipelineScene, current_revision, plan_pipeline
+from sluice.planning.run import RunScene, plan_run
+from sluice.planning.views import PipelineView, RevisionView, RunView
+from sluice.reconcile.caches import BY_PIPELINE, BY_RUN, Caches
+from sluice.reconcile.executor import Executor
+from sluice.reconcile.measures import forget_pipeline, record_run
+from sluice.reconcile.patches import merge_patch
+from sluice.reconcile.queue import Key, WorkQueue
+from sluice.telemetry import metrics
+from sluice.telemetry.logs import get_logger
+
+PIPELINE: Final = "DataPipeline"
+RUN: Final = "PipelineRun"
+
+COALESCE: Final = timedelta(seconds=1)
+"""How long a pipeline's status may lag behind its runs, so that many runs cost few writes."""
+RESYNC: Final = timedelta(minutes=10)
+"""How often our own kinds are listed, in case an event was lost."""
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which namespaces the operator looks after; none means all."""
+
+    namespaces: tuple[str, ...] = ()
+
+    def selections(self) -> tuple[str | None, ...]:
+        """One argument for a list or watch each."""
+        return self.namespaces or (None,)
+
+
+class Engine:
+    """See the module. `start`, feed with `observe`, `stop`."""
+
+    def __init__(
+        self,
+        client: KubeClient,
+        *,
+        scope: Scope,
+        settings: Settings,
+        workers: int,
+        instance: str,
+        clock: Clock | None = None,
+    ) -> None:
+        self.caches = Caches.empty()
+        self._client = client
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._events = EventRecorder(client, instance=instance)
+        self._executor = Executor(client, self.caches)
+        self._queue = WorkQueue(self._handle, workers=workers, clock=self._clock)
+        self._own_write: Key | None = None
+        self._run_seen: dict[tuple[str, str], float] = {}
+        """When a run without a pod was first seen, on the monotonic clock; for a metric."""
+        self._pod_ended: dict[tuple[str, str], float] = {}
+        """When the newest end of a pod of a run was seen; for a metric."""
+        self._resync: asyncio.Task[None] | None = None
+        self._watched = [
+            informer
+            for namespace in scope.selections()
+            for informer in (
+                Informer(client, PODS, self.caches.pods, namespace=namespace, label_selector=LABEL_RUN),
+                Informer(
+                    client,
+                    CONTROLLER_REVISIONS,
+                    self.caches.revisions,
+                    namespace=namespace,
+                    label_selector=LABEL_PIPELINE,
+                ),
+            )
+        ]
+        self._listed = [
+            informer
+            for namespace in scope.selections()
+            for informer in (
+                Informer(client, DATA_PIPELINES, self.caches.pipelines, namespace=namespace),
+                Informer(client, PIPELINE_RUNS, self.caches.runs, namespace=namespace),
+            )
+        ]
+        """Our own kinds: listed here, watched by Kopf."""
+
+    # Starting and stopping ---------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Fill the caches, then begin to work. Returns when the first look at the cluster is complete."""
+        self.caches.pipelines.subscribe(self._pipeline_changed)
+        self.caches.runs.subscribe(self._run_changed)
+        self.caches.revisions.subscribe(self._revision_changed)
+        self.caches.pods.subscribe(self._pod_changed)
+        for informer in self._watched:
+            informer.start()
+        await asyncio.gather(*(informer.relist("start") for informer in self._listed))
+        await asyncio.gather(*(informer.synced.wait() for informer in self._watched))
+        self._events.start()
+        self._queue.start()
+        self._resync = asyncio.create_task(self._resync_forever(), name="resync")
+        log.info(
+            "caches are filled",
+            pipelines=len(self.caches.pipelines),
+            runs=len(self.caches.runs),
+            pods=len(self.caches.pods),
+        )
+
+    async def stop(self, deadline: float) -> None:
+        """End in order: no more work, then the watches, then the Events that are still unwritten."""
+        if self._resync is not None:
+            self._resync.cancel()
+        await self._queue.stop(deadline)
+        for informer in self._watched:
+            await informer.stop()
+        await self._events.close(deadline)
+
+    def problem(self) -> str | None:
+        """Why the engine does not get on, None when it does."""
+        for informer in self._watched:
+            if not informer.synced.is_set():
+                return f"{informer.store.name} have not been listed yet"
+        return None
+
+    def observe(self, kind: str, event: str | None, obj: dict[str, Any]) -> None:
+        """An event that Kopf saw: of one of our kinds, with its type (None for what was there at the start)."""
+        store: Store[Any] = self.caches.pipelines if kind == PIPELINE else self.caches.runs
+        metadata = obj["metadata"]
+        if event == "DELETED":
+            store.remove(
+                metadata["namespace"],
+                metadata["name"],
+                uid=metadata["uid"],
+                resource_version=metadata["resourceVersion"],
+            )
+        else:
+            store.upsert(obj)
+
+    async def _resync_forever(self) -> None:
+        while True:
+            await self._clock.sleep(RESYNC.total_seconds())
+            for informer in self._listed:
+                try:
+                    await informer.relist("resync")
+                except KubeError as error:
+                    log.warning("resync failed", error=str(error))
+
+    # Who has to be looked at after a change ------------------------------------------------------------
+
+    def _add(self, key: Key) -> None:
+        if key != self._own_write:
+            self._queue.add(key)
+
+    def _pipeline_changed(self, change: Change[PipelineView]) -> None:
+        namespace, name = change.key
+        self._add(Key(PIPELINE, namespace, name))
+        if change.new is None:
+            forget_pipeline(namespace, name)
+        elif change.old is None:
+            self._add_waiting(namespace, name)
+
+    def _revision_changed(self, change: Change[RevisionView]) -> None:
+        view = change.new or change.old
+        if view is not None and change.old is None:
+            self._add_waiting(view.value.namespace, view.value.pipeline)
+
+    def _run_changed(self, change: Change[RunView]) -> None:
+        namespace, name = change.key
+        self._add(Key(RUN, namespace, name))
+        old = change.old.value if change.old is not None else None
+        new = change.new.value if change.new is not None else None
+        view = new or old
+        if view is None or not view.pipeline:
+            return
+        if new is not None and new.status.started_at is None and not new.phase.ended:
+            self._run_seen.setdefault(change.key, time.monotonic())
+        over = new is None or new.phase.ended
+        if old is None or new is None or old.phase != new.phase:
+            self._queue.wake_at(Key(PIPELINE, namespace, view.pipeline), self._clock.now() + COALESCE)
+            self._count_active(namespace, view.pipeline)
+        if over and old is not None and not old.phase.ended:
+            self._add_waiting(namespace, view.pipeline)
+        if over:
+            self._run_seen.pop(change.key, None)
+            self._pod_ended.pop(change.key, None)
+            self._executor.refusals.pop(change.key, None)
+
+    def _pod_changed(self, change: Change[PodView]) -> None:
+        cached = change.new or change.old
+        if cached is None or not cached.value.run:
+            return
+        pod = cached.value
+        if pod.exit_code is not None and (change.old is None or change.old.value.exit_code is None):
+            self._pod_ended[pod.namespace, pod.run] = time.monotonic()
+        self._add(Key(RUN, pod.namespace, pod.run))
+
+    def _add_waiting(self, namespace: str, pipeline: str) -> None:
+        """The runs of a pipeline that have not started."""
+        for run in self.caches.runs.by_index(BY_PIPELINE, (namespace, pipeline)):
+            if run.status.started_at is None and not run.phase.ended:
+                self._add(Key(RUN, namespace, run.name))
+
+    def _count_active(self, namespace: str, pipeline: str) -> None:
+        runs = self.caches.runs.by_index(BY_PIPELINE, (namespace, pipeline))
+        metrics.RUN_ACTIVE.labels(namespace, pipeline).set(sum(not run.phase.ended for run in runs))
+
+    # One look at one object ----------------------------------------------------------------------------
+
+    async def _handle(self, key: Key) -> datetime | None:
+        try:
+            wake = await (self._reconcile_run(key) if key.kind == RUN else self._reconcile_pipeline(key))
+        except Conflict:
+            metrics.RECONCILES.labels(key.kind, "conflict").inc()
+            await self._refresh(key)
+            raise
+        except Exception:
+            metrics.RECONCILES.labels(key.kind, "error").inc()
+            raise
+        return wake
+
+    async def _refresh(self, key: Key) -> None:
+        resource, store = self._of(key.kind)
+        cached = store.cached(key.namespace, key.name)
+        try:
+            store.upsert(await self._client.get(resource, key.namespace, key.name))
+        except NotFound:
+            if cached is not None:
+                store.remove(key.namespace, key.name, uid=cached.uid)
+
+    def _of(self, kind: str) -> tuple[Resource, Store[Any]]:
+        return (PIPELINE_RUNS, self.caches.runs) if kind == RUN else (DATA_PIPELINES, self.caches.pipelines)
+
+    async def _reconcile_pipeline(self, key: Key) -> datetime | None:
+        pipeline = self.caches.pipelines.get(key.namespace, key.name)
+        if pipeline is None:
+            return None
+        place = (key.namespace, key.name)
+        revisions = self.caches.revisions.by_index(BY_PIPELINE, place)
+        scene = PipelineScene(
+            pipeline=pipeline,
+            runs=self.caches.runs.by_index(BY_PIPELINE, place),
+            revisions=[row for row in revisions if row.pipeline_uid == pipeline.uid],
+            now=self._clock.now(),
+        )
+        plan = plan_pipeline(scene)
+        await self._carry_out(key, plan, pipeline.status)
+        for action in plan.before:
+            if isinstance(action, CreateRun):
+                late = (self._clock.now() - action.due).total_seconds()
+                metrics.SCHEDULE_LATENESS_SECONDS.observe(max(0.0, late))
+        return plan.wake_at
+
+    async def _reconcile_run(self, key: Key) -> datetime | None:
+        run = self.caches.runs.get(key.namespace, key.name)
+        if run is None:
+            return None
+        pipeline = self.caches.pipelines.get(key.namespace, run.pipeline)
+        if pipeline is not None and pipeline.deleting:
+            pipeline = None if run.status.started_at is None else pipeline
+        pods = self.caches.pods.by_index(BY_RUN, (key.namespace, key.name))
+        scene = RunScene(
+            run=run,
+            pipeline=pipeline,
+            revision=await self._revision(run, pipeline),
+            pods=[pod for pod in pods if pod.run_uid == run.uid],
+            siblings=self._siblings(run),
+            refusals=self._executor.refusals.get((key.namespace, key.name), {}),
+            settings=self._settings,
+            now=self._clock.now(),
+        )
+        plan = plan_run(scene)
+        await self._carry_out(key, plan, run.status)
+        if plan.status is not None:
+            record_run(run, plan.status)
+        self._measure_launch(key, plan)
+        if any(isinstance(action, CreatePod) for action in plan.after) and self._refused(key):
+            return self._clock.now()
+        return plan.wake_at
+
+    def _siblings(self, run: RunView) -> Sequence[RunView]:
+        """The other runs of the pipeline; only a run that has not started has to know them."""
+        if run.status.started_at is not None or run.phase.ended:
+            return ()
+        return self.caches.runs.by_index(BY_PIPELINE, (run.namespace, run.pipeline))
+
+    async def _revision(self, run: RunView, pipeline: PipelineView | None) -> RevisionView | None:
+        """The revision that the run names or would get. The cache may lag behind a revision that was just made."""
+        name = run.status.revision or (run.spec.revision if run.spec is not None else None)
+        if name is None:
+            if pipeline is None:
+                return None
+            name = current_revision(pipeline)
+        found = self.caches.revisions.get(run.namespace, name)
+        if found is None and not run.phase.ended:
+            try:
+                self.caches.revisions.upsert(await self._client.get(CONTROLLER_REVISIONS, run.namespace, name))
+            except NotFound:
+                if pipeline is not None:
+                    self._queue.add(Key(PIPELINE, pipeline.namespace, pipeline.name))
+            found = self.caches.revisions.get(run.namespace, name)
+        return found if found is not None and found.pipeline == run.pipeline else None
+
+    def _refused(self, key: Key) -> bool:
+        return bool(self._executor.refusals.get((key.namespace, key.name)))
+
+    def _measure_launch(self, key: Key, plan: Plan[Any]) -> None:
+        place = (key.namespace, key.name)
+        if not any(isinstance(action, CreatePod) for action in plan.after):
+            return
+        now = time.monotonic()
+        if (seen := self._run_seen.pop(place, None)) is not None:
+            metrics.RUN_LAUNCH_SECONDS.observe(now - seen)
+        elif (ended := self._pod_ended.pop(place, None)) is not None:
+            metrics.STEP_LAUNCH_SECONDS.observe(now - ended)
+
+    async def _carry_out(self, key: Key, plan: Plan[Any], before: StatusModel) -> None:
+        """The plan's order: `before`, the status, `after`, the Events."""
+        await self._executor.run(key.namespace, plan.before)
+        if plan.status is not None:
+            await self._write_status(key, before, plan.status)
+        metrics.RECONCILES.labels(key.kind, "unchanged" if plan.status is None else "changed").inc()
+        try:
+            await self._executor.run(key.namespace, plan.after)
+        finally:
+            self._record(key, plan.occurrences)
+
+    async def _write_status(self, key: Key, before: StatusModel, after: StatusModel) -> None:
+        resource, store = self._of(key.kind)
+        cached = store.cached(key.namespace, key.name)
+        if cached is None:
+            return
+        patch = merge_patch(before.to_dict(), after.to_dict())
+        try:
+            written = await self._client.patch_status(
+                resource, key.namespace, key.name, patch, resource_version=str(cached.resource_version)
+            )
+        except NotFound:
+            store.remove(key.namespace, key.name, uid=cached.uid)
+            return
+        with self._quietly(key):
+            store.upsert(written)
+
+    @contextlib.contextmanager
+    def _quietly(self, key: Key) -> Iterator[None]:
+        """Our own write is no reason to look at the object again: the plan that led to it is being carried out."""
+        self._own_write = key
+        try:
+            yield
+        finally:
+            self._own_write = None
+
+    def _record(self, key: Key, occurrences: Sequence[Occurrence]) -> None:
+        _, store = self._of(key.kind)
+        cached = store.cached(key.namespace, key.name)
+        if cached is None:
+            return
+        regarding = ObjectRef(API_VERSION, key.kind, key.namespace, key.name, cached.uid)
+        for occurrence in occurrences:
+            self._events.record(regarding, occurrence.type, occurrence.reason, occurrence.message)

@@ -1,0 +1,192 @@
+"""Carries out actions, and decides nothing. Every action can be done twice, or be found done already."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from sluice.api import names
+from sluice.kube.client import KubeClient
+from sluice.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, QuotaExceeded
+from sluice.kube.resources import CONTROLLER_REVISIONS, PIPELINE_RUNS, PODS
+from sluice.planning.actions import (
+    Action,
+    AdoptRun,
+    CancelRun,
+    CreatePod,
+    CreateRevision,
+    CreateRun,
+    DeleteRevision,
+    DeleteRun,
+    StopPod,
+)
+from sluice.planning.views import Refusal
+from sluice.reconcile.caches import Caches
+from sluice.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+
+
+class StaleNamesake(Exception):
+    """An object of the wanted name belongs to a deleted owner of the same name; it goes soon."""
+
+
+class Executor:
+    """Does what plans ask for in one namespace after the other."""
+
+    def __init__(self, client: KubeClient, caches: Caches) -> None:
+        self._client = client
+        self._caches = caches
+        self.refusals: dict[tuple[str, str], dict[str, Refusal]] = {}
+        """Final refusals of pods, by (namespace, run) and pod name. Lost on a restart, and then found out again."""
+
+    async def run(self, namespace: str, actions: Iterable[Action]) -> None:
+        """Do all `actions`, side by side. Raises the first error when all have been tried."""
+        results = await asyncio.gather(*(self._do(namespace, action) for action in actions), return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _do(self, namespace: str, action: Action) -> None:
+        match action:
+            case CreatePod():
+                await self._create_pod(namespace, action)
+            case StopPod():
+                await self._stop_pod(namespace, action)
+            case AdoptRun():
+                await self._adopt(namespace, action)
+            case CancelRun():
+                patch = {"metadata": {"uid": action.uid}, "spec": {"cancel": True}}
+                await self._patch_run(namespace, action.run, patch)
+            case CreateRevision():
+                await self._create_revision(namespace, action)
+            case CreateRun():
+                await self._create_run(namespace, action)
+            case DeleteRun():
+                await self._client.delete(PIPELINE_RUNS, namespace, action.name, uid=action.uid)
+                log.info("removed a run beyond the retention limit", run=action.name)
+            case DeleteRevision():
+                await self._client.delete(CONTROLLER_REVISIONS, namespace, action.name, uid=action.uid)
+
+    async def _create_pod(self, namespace: str, action: CreatePod) -> None:
+        metadata = action.manifest["metadata"]
+        run = (namespace, metadata["labels"][names.LABEL_RUN])
+        try:
+            pod = await self._client.create(PODS, namespace, action.manifest)
+        except AlreadyExists:
+            pod = await self._client.get(PODS, namespace, metadata["name"])
+            if not _same_pod(pod, action.manifest):
+                self._refuse(run, Refusal(metadata["name"], "a foreign pod has this name", name_taken=True))
+                return
+        except QuotaExceeded:
+            raise
+        except (Invalid, Forbidden) as error:
+            self._refuse(run, Refusal(metadata["name"], error.message))
+            return
+        self._caches.pods.upsert(pod)
+        log.info("created pod", pod=metadata["name"], step=action.step, attempt=action.attempt)
+
+    def _refuse(self, run: tuple[str, str], refusal: Refusal) -> None:
+        self.refusals.setdefault(run, {})[refusal.pod] = refusal
+        log.warning("pod refused", pod=refusal.pod, problem=refusal.message)
+
+    async def _stop_pod(self, namespace: str, action: StopPod) -> None:
+        try:
+            if action.delete:
+                await self._client.delete(PODS, namespace, action.name, uid=action.uid)
+            else:
+                patch = {"metadata": {"uid": action.uid}, "spec": {"activeDeadlineSeconds": 1}}
+                self._caches.pods.upsert(await self._client.patch_merge(PODS, namespace, action.name, patch))
+        except (NotFound, Conflict):
+            return  # it is gone, or another has its name: nothing of ours is left to stop
+        log.info("stopping pod", pod=action.name)
+
+    async def _adopt(self, namespace: str, action: AdoptRun) -> None:
+        patch = {
+            "metadata": {
+                "uid": action.uid,
+                "labels": {names.LABEL_PIPELINE: action.pipeline},
+                "ownerReferences": [_owner("DataPipeline", action.pipeline, action.pipeline_uid)],
+            }
+        }
+        await self._patch_run(namespace, action.run, patch)
+
+    async def _patch_run(self, namespace: str, name: str, patch: dict[str, Any]) -> None:
+        try:
+            self._caches.runs.upsert(await self._client.patch_merge(PIPELINE_RUNS, namespace, name, patch))
+        except NotFound:
+            return  # it is gone, and with it the reason
+
+    async def _create_revision(self, namespace: str, action: CreateRevision) -> None:
+        body = {
+            "apiVersion": CONTROLLER_REVISIONS.api_version,
+            "kind": CONTROLLER_REVISIONS.kind,
+            "metadata": {
+                "name": action.name,
+                "namespace": namespace,
+                "labels": {names.LABEL_PIPELINE: action.pipeline, names.LABEL_MANAGED_BY: names.FIELD_MANAGER},
+                "ownerReferences": [_owner("DataPipeline", action.pipeline, action.pipeline_uid)],
+            },
+            "revision": action.number,
+            "data": {"spec": action.data},
+        }
+        try:
+            created = await self._client.create(CONTROLLER_REVISIONS, namespace, body)
+        except AlreadyExists:
+            created = await self._client.get(CONTROLLER_REVISIONS, namespace, action.name)
+            _check_owner(created, action.pipeline_uid)
+        self._caches.revisions.upsert(created)
+
+    async def _create_run(self, namespace: str, action: CreateRun) -> None:
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": PIPELINE_RUNS.kind,
+            "metadata": {
+                "name": action.name,
+                "namespace": namespace,
+                "labels": {
+                    names.LABEL_PIPELINE: action.pipeline,
+                    names.LABEL_TRIGGER: names.TRIGGER_SCHEDULE,
+                    names.LABEL_MANAGED_BY: names.FIELD_MANAGER,
+                },
+                "ownerReferences": [_owner("DataPipeline", action.pipeline, action.pipeline_uid)],
+            },
+            "spec": action.spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True),
+        }
+        try:
+            created = await self._client.create(PIPELINE_RUNS, namespace, body)
+        except AlreadyExists:
+            created = await self._client.get(PIPELINE_RUNS, namespace, action.name)
+            _check_owner(created, action.pipeline_uid)
+        else:
+            log.info("created run", run=action.name, due=action.due.isoformat())
+        self._caches.runs.upsert(created)
+
+
+def _owner(kind: str, name: str, uid: str) -> dict[str, Any]:
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": kind,
+        "name": name,
+        "uid": uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _same_pod(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Whether the pod that has the name is the one that was meant: same run, same content (safety rule 1)."""
+    labels = found["metadata"].get("labels") or {}
+    annotations = found["metadata"].get("annotations") or {}
+    return bool(
+        labels.get(names.LABEL_RUN_UID) == wanted["metadata"]["labels"][names.LABEL_RUN_UID]
+        and annotations.get(names.ANNOTATION_SPEC_HASH) == wanted["metadata"]["annotations"][names.ANNOTATION_SPEC_HASH]
+    )
+
+
+def _check_owner(found: dict[str, Any], uid: str) -> None:
+    owners = found["metadata"].get("ownerReferences") or []
+    if not any(owner["uid"] == uid for owner in owners):
+        metadata = found["metadata"]
+        raise StaleNamesake(
+            f"{found['kind']} {metadata['namespace']}/{metadata['name']} belongs to an earlier pipeline"
+        )

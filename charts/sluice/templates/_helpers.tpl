@@ -74,9 +74,10 @@ What the operator may do in a namespace it works in. Verbs by name, so that a ne
 - apiGroups: [sluice.dev]
   resources: [datapipelines]
   verbs: [get, list, watch]
+# Patch adopts a run that a person created (its owner), and cancels one that another replaces.
 - apiGroups: [sluice.dev]
   resources: [pipelineruns]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [sluice.dev]
   resources: [datapipelines/status, pipelineruns/status]
   verbs: [patch]

@@ -185,7 +185,7 @@ class TestPermissions:
         ("sluice.dev", "datapipelines"): {"get", "list", "watch"},
         ("sluice.dev", "datapipelines/status"): {"patch"},
         ("sluice.dev", "datapipelines/finalizers"): {"update"},
-        ("sluice.dev", "pipelineruns"): {"get", "list", "watch", "create", "delete"},
+        ("sluice.dev", "pipelineruns"): {"get", "list", "watch", "create", "patch", "delete"},
         ("sluice.dev", "pipelineruns/status"): {"patch"},
         ("sluice.dev", "pipelineruns/finalizers"): {"update"},
         ("", "pods"): {"get", "list", "watch", "create", "patch", "delete"},

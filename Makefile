@@ -1,0 +1,74 @@
+# The interface that people and CI use. Each target prints its verdict last and fails when it falls short.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLUSTER := $(PYTHON) -m dev.cluster
+DAY ?= 2013-01-01
+
+.PHONY: help demo test check cluster cluster-down kubeconfig image crds bench lock format clean
+
+help: ## This list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@echo "== Python environment"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -c 'import pathlib, sysconfig; p = pathlib.Path(sysconfig.get_path("purelib"), "sluice-source.pth"); p.write_text(str(pathlib.Path("operator").resolve()) + "\n")'
+	@printf '#!/bin/sh\nexec "%s/python" -m sluice.cli.main "$$@"\n' "$(abspath $(BIN))" > $(BIN)/sluice && chmod +x $(BIN)/sluice && cp $(BIN)/sluice $(BIN)/kubectl-sluice
+	@touch $@
+
+cluster: ## A cluster with the operator from this working tree (idempotent)
+	@$(CLUSTER) up
+
+cluster-down: ## End the cluster; nothing is left behind
+	@$(CLUSTER) down
+
+kubeconfig: ## Print the path of the kubeconfig
+	@$(CLUSTER) kubeconfig
+
+image: ## Build the images and load them into the cluster
+	@$(CLUSTER) images
+
+demo: $(VENV)/.installed cluster ## Run the flights pipeline for one day: make demo DAY=2013-07-04
+	@$(BIN)/python -m dev.demo $(DAY)
+
+test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
+	@$(CLUSTER) up
+	@$(BIN)/python -m pytest tests/unit -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest tests/cluster -n 8 --dist loadgroup
+
+check: $(VENV)/.installed ## Linters, types, layers, and whether generated files are fresh
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy operator/sluice dev examples/flights/flights
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m sluice.api.crd --check
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python manifests/generate.py --check
+	@$(BIN)/sluice validate examples
+	@echo "check: everything holds"
+
+crds: $(VENV)/.installed ## Generate the CRDs from the models, and the manifests from the chart
+	@$(BIN)/python -m sluice.api.crd
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python manifests/generate.py
+
+bench: $(VENV)/.installed ## Measure the operator on the cluster
+	@$(CLUSTER) up --addons kwok
+	@$(BIN)/python -m dev.bench
+
+lock: ## Resolve the dependencies anew
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --extra dev --extra examples pyproject.toml -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml -o requirements-operator.lock
+
+format: $(VENV)/.installed ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+clean: ## Remove what the build left in this folder
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist

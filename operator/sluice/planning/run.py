@@ -199,6 +199,9 @@ def _advance(scene: RunScene, status: PipelineRunStatus) -> RunPlan:
         return _under_way(scene, status, spec, main, rest, RunPhase.RUNNING)
 
     outcome, reason, message = _outcome(run, main.statuses)
+    if finalizing and status.outcome is not None:
+        # A cancel that comes now is too late: finally steps have been told the outcome.
+        outcome, reason, message = status.outcome, Reason(status.reason or Reason.FINALIZING), status.message or ""
     ended = status.model_copy(
         update={
             "outcome": outcome,

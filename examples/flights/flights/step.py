@@ -86,5 +86,5 @@ def write_outputs(outputs: Outputs) -> None:
         TERMINATION_LOG.write_text(text)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _stop(number: int, _frame: FrameType | None) -> None:
     raise SystemExit(128 + number)

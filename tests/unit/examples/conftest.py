@@ -1,22 +1,17 @@
-"""Makes the flights example importable, and its data and finished runs available.
+"""The data of the flights example, and finished runs of it.
 
 The data is the real one: fetched once into the cache (examples/flights/fetch.py), checked by hash.
 """
 
-import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import fetch
 import pytest
 
-HERE = Path(__file__).parent
-EXAMPLE = HERE.parents[2] / "examples" / "flights"
-sys.path[:0] = [str(EXAMPLE), str(HERE)]
-
-import fetch  # noqa: E402  (the path to it is set above)
-from flights_by_csv import DayByCsv, read_days  # noqa: E402
-from flights_play import DAYS, Play, play  # noqa: E402
+from tests.unit.examples.flights_by_csv import DayByCsv, read_days
+from tests.unit.examples.flights_play import DAYS, Play, play
 
 
 @pytest.fixture(scope="session")

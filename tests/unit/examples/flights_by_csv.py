@@ -61,14 +61,14 @@ class DayByCsv:
 def read_days(source: Path, days: Collection[date]) -> dict[date, DayByCsv]:
     """Read the given days of the table of flights, and the table of planes."""
     rows: dict[date, list[Row]] = {day: [] for day in days}
-    with open(source / "flights.csv", newline="") as file:
+    with (source / "flights.csv").open(newline="") as file:
         reader = csv.reader(file)
         header = next(reader)
         for values in reader:
             day = date(int(values[0]), int(values[1]), int(values[2]))
             if day in rows:
                 rows[day].append(dict(zip(header, values, strict=True)))
-    with open(source / "planes.csv", newline="") as file:
+    with (source / "planes.csv").open(newline="") as file:
         planes = {row["tailnum"]: row for row in csv.DictReader(file)}
     return {day: DayByCsv(tuple(of_day), planes) for day, of_day in rows.items()}
 

@@ -5,7 +5,6 @@ So a misspelt argument, a missing output or a wrong reference in the file is fou
 
 import importlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -16,13 +15,14 @@ import duckdb
 import pytest
 import yaml
 
+from sluice.api.base import Json
+from sluice.planning.references import substitute
+
 EXAMPLE = Path(__file__).parents[3] / "examples" / "flights"
 NEW_YEAR, INDEPENDENCE = date(2013, 1, 1), date(2013, 7, 4)
 BLIZZARD, AFTER_BLIZZARD = date(2013, 2, 8), date(2013, 2, 9)
 SUMMER_TIME_BEGINS, SUMMER_TIME_ENDS = date(2013, 3, 10), date(2013, 11, 3)
 DAYS = (NEW_YEAR, INDEPENDENCE, BLIZZARD, AFTER_BLIZZARD, SUMMER_TIME_BEGINS, SUMMER_TIME_ENDS)
-
-REFERENCE = re.compile(r"\$\(([a-zA-Z0-9.-]+)(?: \?\? ([^)]*))?\)")
 
 
 @dataclass(frozen=True)
@@ -68,17 +68,17 @@ def play(day: date, source: Path, volume: Path) -> Play:
     known = facts(day, source)
     outputs: dict[str, Mapping[str, Any]] = {}
     spec = pipeline()
-    known["run.outcome"], known["run.reason"] = "Succeeded", "Completed"
+    known["run.outcome"], known["run.reason"] = "Succeeded", ""
     for declared in (*spec["steps"], *spec["finally"]):
         name = declared["name"]
         code, outputs[name] = run_step(declared, known, volume)
         assert code == 0, f"{name} ended with {code}"
         known[f"steps.{name}.phase"], known[f"steps.{name}.reason"] = "Succeeded", ""
-        known |= {f"steps.{name}.outputs.{key}": str(value) for key, value in outputs[name].items()}
-    return Play(volume / "flights" / "runs" / known["run.name"], outputs, volume)
+        known |= {f"steps.{name}.outputs.{key}": value for key, value in outputs[name].items()}
+    return Play(volume / "flights" / "runs" / str(known["run.name"]), outputs, volume)
 
 
-def facts(day: date, source: Path) -> dict[str, str]:
+def facts(day: date, source: Path) -> dict[str, Json]:
     """Return what references stand for at the start of a run."""
     return {
         "params.source": str(source),
@@ -89,26 +89,16 @@ def facts(day: date, source: Path) -> dict[str, str]:
     }
 
 
-def run_step(declared: Mapping[str, Any], known: Mapping[str, str], volume: Path) -> tuple[int, Mapping[str, Any]]:
+def run_step(declared: Mapping[str, Any], known: Mapping[str, Json], volume: Path) -> tuple[int, Mapping[str, Any]]:
     """Run one step as the file declares it; return its exit code and its outputs."""
     python, flag, module = declared["command"]
     assert (python, flag) == ("python3", "-m")
     written = volume / "outputs.json"
     written.unlink(missing_ok=True)
-    arguments = [resolve(argument.replace("=/data/", f"={volume}/"), known) for argument in declared["args"]]
+    arguments = [substitute(argument.replace("=/data/", f"={volume}/"), known) for argument in declared["args"]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLUICE_OUTPUTS", str(written))
         code: int = importlib.import_module(module).main(arguments)
     outputs = json.loads(written.read_text()) if written.exists() else {}
     written.unlink(missing_ok=True)
     return code, outputs
-
-
-def resolve(argument: str, known: Mapping[str, str]) -> str:
-    """Return an argument with its references replaced; an unknown one without a default is an error."""
-
-    def value(match: re.Match[str]) -> str:
-        name, default = match.groups()
-        return known[name] if default is None else known.get(name, default)
-
-    return REFERENCE.sub(value, argument)

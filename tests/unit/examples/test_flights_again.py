@@ -1,6 +1,5 @@
 """Steps that run twice, are killed in the middle, or read what they should not: what is published stays whole."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,14 +11,25 @@ from typing import Any
 import duckdb
 import pytest
 from flights import publish
-from flights_play import EXAMPLE, INDEPENDENCE, NEW_YEAR, Play, facts, pipeline, play, rows_of, run_step
+
+from tests.unit.examples.flights_play import (
+    EXAMPLE,
+    INDEPENDENCE,
+    NEW_YEAR,
+    Play,
+    facts,
+    pipeline,
+    play,
+    rows_of,
+    run_step,
+)
 
 Played = Callable[[date], Play]
 
 # Runs publish and kills it, without a chance to tidy up, before it renames a file after `sys.argv[1]` others.
 KILLED_BEFORE_RENAME = """
 import os, signal, sys
-from flights import publish, tables
+from flights import publish
 left = int(sys.argv[1])
 rename = os.replace
 def replace(source, target):
@@ -28,7 +38,7 @@ def replace(source, target):
         os.kill(os.getpid(), signal.SIGKILL)
     left -= 1
     rename(source, target)
-tables.os.replace = replace
+os.replace = replace
 publish.main(sys.argv[2:])
 """
 TOLD_TO_STOP = """
@@ -55,7 +65,7 @@ def publish_arguments(play: Play, day: date, volume: Path, enriched: str | None 
 def python(program: str, *arguments: str) -> int:
     """Run a program in another Python and return its exit code."""
     return subprocess.run(
-        [sys.executable, "-c", program, *arguments], env={"PYTHONPATH": str(EXAMPLE)}, capture_output=True
+        [sys.executable, "-c", program, *arguments], env={"PYTHONPATH": str(EXAMPLE)}, capture_output=True, check=False
     ).returncode
 
 
@@ -167,10 +177,10 @@ def test_a_step_that_is_told_to_stop_stops() -> None:
 def test_a_step_needs_no_home_and_writes_only_below_out(source: Path, tmp_path: Path) -> None:
     work, out = tmp_path / "work", tmp_path / "out"
     work.mkdir(mode=0o555)
-    os.chmod(work, 0o555)
+    work.chmod(0o555)
     command = [sys.executable, "-m", "flights.extract", "--day=2013-01-01", f"--source={source}", f"--out={out}"]
     environment = {"PYTHONPATH": str(EXAMPLE), "HOME": "/nonexistent", "SLUICE_OUTPUTS": str(tmp_path / "outputs.json")}
-    ended = subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True)
+    ended = subprocess.run(command, check=False, cwd=work, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*")) if path.is_file()] == [
         "out/raw/flights.parquet",
@@ -182,6 +192,6 @@ def rerun(name: str, done: Play, source: Path) -> tuple[int, Mapping[str, Any]]:
     """Run one step of a finished run again."""
     known = facts(NEW_YEAR, source)
     for step_name, outputs in done.outputs.items():
-        known |= {f"steps.{step_name}.outputs.{key}": str(value) for key, value in outputs.items()}
+        known |= {f"steps.{step_name}.outputs.{key}": value for key, value in outputs.items()}
     [declared] = [step for step in pipeline()["steps"] if step["name"] == name]
     return run_step(declared, known, done.volume)

@@ -6,8 +6,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from flights_by_csv import DayByCsv, midnight, scheduled_departure
-from flights_play import (
+
+from tests.unit.examples.flights_by_csv import DayByCsv, midnight, scheduled_departure
+from tests.unit.examples.flights_play import (
     AFTER_BLIZZARD,
     BLIZZARD,
     DAYS,
@@ -133,7 +134,7 @@ def test_a_day_is_the_one_in_new_york_however_many_hours_it_has(
     day: date, hours: int, source: Path, played: Played
 ) -> None:
     begin, end = midnight(day).astimezone(UTC), midnight(day + timedelta(days=1)).astimezone(UTC)
-    with open(source / "flights.csv") as file:
+    with (source / "flights.csv").open() as file:
         next(file)
         of_day = sum(
             begin <= datetime.fromisoformat(line.rstrip("\n").rpartition(",")[2]) < end

@@ -11,7 +11,8 @@ import fetch
 import pytest
 from flights import clean, extract, step, tables
 from flights.errors import StepError
-from flights_play import SUMMER_TIME_BEGINS, Play
+
+from tests.unit.examples.flights_play import SUMMER_TIME_BEGINS, Play
 
 Played = Callable[[date], Play]
 
@@ -46,7 +47,7 @@ def test_a_missing_source_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_a_source_without_rows_is_named(tmp_path: Path, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with open(source / "flights.csv") as file:
+    with (source / "flights.csv").open() as file:
         (tmp_path / "flights.csv").write_text(next(file))
     assert extract.main(["--day=2013-01-01", f"--source={tmp_path}", f"--out={tmp_path}/run"]) == 3
     assert "holds no flights at all" in error_line(capsys)

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import fetch
 import pytest
-from flights import clean, extract, step, tables
+from flights import clean, enrich, extract, step, tables
 from flights.errors import StepError
 
 from tests.unit.examples.flights_play import SUMMER_TIME_BEGINS, Play
@@ -105,6 +105,22 @@ def test_clean_refuses_clocks_that_disagree(played: Played, tmp_path: Path, caps
     assert line.startswith("clean: 908 flights have two scheduled departures in America/New_York, e.g. US 1113: ")
     assert line.endswith("2013-03-10 05:00:00 by its columns, 2013-03-10 06:00:00 by time_hour")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_flight_without_a_tail_number_is_kept_and_is_no_unknown_plane(
+    played: Played, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No flight that left has none in this data; the table allows it."""
+    outputs = played(SUMMER_TIME_BEGINS).outputs
+    nameless = tmp_path / "nameless.parquet"
+    with duckdb.connect() as connection:
+        connection.sql(
+            f"SELECT * REPLACE (CAST(NULL AS VARCHAR) AS tailnum) FROM read_parquet('{outputs['clean']['uri']}')"
+        ).write_parquet(str(nameless))
+    monkeypatch.setenv("SLUICE_OUTPUTS", str(tmp_path / "outputs"))
+    assert enrich.main([f"--in={nameless}", f"--source={source}", f"--out={tmp_path}/run"]) == 0
+    written = json.loads((tmp_path / "outputs").read_text())
+    assert (written["rows"], written["unknownPlanes"]) == (outputs["clean"]["rows"], 0)
 
 
 def test_outputs_are_one_json_object_where_the_environment_says(

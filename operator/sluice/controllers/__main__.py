@@ -73,6 +73,7 @@ async def operate(settings: Settings) -> None:
                 clusterwide=not settings.namespaces,
                 namespaces=settings.namespaces,
                 standalone=True,
+                identity=settings.own_name,  # type: ignore[arg-type]  # Kopf's own guess needs a user name in /etc/passwd
                 stop_flag=stop,
             )
         finally:

@@ -8,6 +8,7 @@ hourly line has 23 or 25 ticks on such a day. Every tick is a moment in UTC, so 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -18,6 +19,10 @@ from sluice.api.schema import FieldError, invalid, not_found
 
 ENUMERATION_LIMIT = 1000
 """Ticks looked at when catching up: the newest so many. A minute-line that was down for a day has 1,440."""
+
+_HORIZON = timedelta(days=366 * 50)
+"""cronsim gives up on a line that does not come for so long."""
+_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -60,37 +65,52 @@ def check_schedule(schedule: Schedule, field: str) -> Iterator[FieldError]:
         yield invalid(f"{field}.end", schedule.end.isoformat(), "must be after start")
 
 
-def _moments(schedule: Schedule, origin: datetime, *, reverse: bool) -> Iterator[datetime]:
-    """The ticks after (or, in reverse, before) `origin`, nearest first, without twins, all lines together."""
+def _after(schedule: Schedule, origin: datetime) -> Iterator[datetime]:
+    """The ticks later than `origin`, in order, all lines together, without twins."""
     local = origin.astimezone(zone(schedule.time_zone))
-    lines = [CronSim(line, local, reverse=reverse) for line in schedule.cron]
-    heads: list[datetime | None] = [_next(line) for line in lines]
-    while True:
-        alive = [head for head in heads if head is not None]
-        if not alive:
-            return
-        nearest = max(alive) if reverse else min(alive)
+    lines = [CronSim(line, local) for line in schedule.cron]
+    heads = [_later(line, origin) for line in lines]
+    while alive := [head for head in heads if head is not None]:
+        nearest = min(alive)
         yield nearest
-        heads = [_next(line) if head == nearest else head for line, head in zip(lines, heads, strict=True)]
+        heads = [_later(line, nearest) if head == nearest else head for line, head in zip(lines, heads, strict=True)]
 
 
-def _next(line: CronSim) -> datetime | None:
-    moment = next(line, None)
-    return None if moment is None else moment.astimezone(UTC)
+def _later(line: CronSim, moment: datetime) -> datetime | None:
+    """The next tick of `line` later than `moment`: inside a repeated hour cronsim begins with ticks of its first time."""
+    for tick in line:
+        utc: datetime = tick.astimezone(UTC)
+        if utc > moment:
+            return utc
+    return None
+
+
+def _before(schedule: Schedule, origin: datetime, oldest: datetime) -> Iterator[datetime]:
+    """The ticks in (oldest, origin), newest first.
+
+    Enumerated forward, window by window, each twice as long as the one before: both directions are the same ticks then,
+    whatever the clock does. (cronsim's own reverse order misses ticks when it begins inside a repeated hour.)
+    """
+    end, width = origin, timedelta(hours=1)
+    while end > oldest:
+        begin = max(oldest, end - width)
+        window = takewhile(lambda moment, end=end: moment < end, _after(schedule, begin))  # type: ignore[misc]
+        yield from reversed(list(window))
+        # A tick at the very begin of a window belongs to the next one.
+        end, width = begin + _INSTANT if begin > oldest else oldest, width * 2
 
 
 def next_tick(schedule: Schedule, after: datetime) -> datetime | None:
     """The first tick later than `after`, within start and end; None when there is none."""
     if schedule.start is not None:
-        after = max(after, schedule.start - timedelta(seconds=1))
-    for moment in _moments(schedule, after, reverse=False):
-        return None if schedule.end is not None and moment > schedule.end else moment
-    return None
+        after = max(after, schedule.start - _INSTANT)
+    moment = next(_after(schedule, after), None)
+    return None if moment is None or (schedule.end is not None and moment > schedule.end) else moment
 
 
 def previous_tick(schedule: Schedule, before: datetime) -> datetime | None:
     """The last tick earlier than `before`, whatever start says: the begin of the first interval lies before it."""
-    return next(_moments(schedule, before, reverse=True), None)
+    return next(_before(schedule, before, before - _HORIZON), None)
 
 
 def tick_at(schedule: Schedule, moment: datetime) -> Tick:
@@ -106,10 +126,6 @@ def last_complete_interval(schedule: Schedule, now: datetime) -> Interval | None
 
 def due_ticks(schedule: Schedule, after: datetime, now: datetime) -> list[datetime]:
     """The ticks in (after, now], oldest first; of very many only the newest ENUMERATION_LIMIT."""
-    found: list[datetime] = []
-    for moment in _moments(schedule, now + timedelta(microseconds=1), reverse=True):
-        if moment <= after or len(found) == ENUMERATION_LIMIT:
-            break
-        if (schedule.start is None or moment >= schedule.start) and (schedule.end is None or moment <= schedule.end):
-            found.append(moment)
-    return found[::-1]
+    oldest = after if schedule.start is None else max(after, schedule.start - _INSTANT)
+    newest = now if schedule.end is None else min(now, schedule.end)
+    return list(islice(_before(schedule, newest + _INSTANT, oldest), ENUMERATION_LIMIT))[::-1]

@@ -1,9 +1,11 @@
 """What became of one attempt of a step, judged from its pod. One pure function: pod in, verdict out."""
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import Enum
 
 from sluice.api.base import Json
@@ -16,11 +18,17 @@ from sluice.planning.pods import OUTPUTS_PATH
 
 MAX_OUTPUT_BYTES = 4096
 """What the kubelet keeps of /dev/termination-log. Of a longer file it hands on the last 4096 bytes."""
+MAX_OUTPUT_DEPTH = 32
 MAX_MESSAGE = 300
+
+_GO_EXPONENT = 1e21
+"""From here on Go, and so the API server, writes numbers with an exponent."""
 
 _PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"})
 _NEVER = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError"})
+_KILLED = frozenset({137, 143})
+"""Exit codes of SIGKILL and SIGTERM: with a pod that is being deleted, they are the deletion's, not the step's."""
 _DISRUPTIONS = {
     "PreemptionByScheduler": Reason.PREEMPTED,
     "DeletionByTaintManager": Reason.NODE_LOST,
@@ -69,7 +77,12 @@ def judge(
 
     `pending` and `running` are the clocks of the attempt, `expected` the outputs that other steps refer to.
     """
-    if pod.exit_code is not None or pod.phase in ("Succeeded", "Failed"):
+    if pod.phase in ("Succeeded", "Failed"):
+        return _ended(pod, step, expected)
+    if pod.exit_code is not None:
+        if pod.exit_code == 0 and pod.stopping:
+            # It may have exited because it was told to stop; the phase of the pod will say which.
+            return Attempt(State.RUNNING, started_at=pod.started_at)
         return _ended(pod, step, expected)
     if pod.deleting:
         return Attempt(State.RUNNING if pod.running_since else State.PENDING, started_at=pod.running_since)
@@ -102,7 +115,7 @@ def _pending(pod: PodView, limit: timedelta, now: datetime) -> Attempt:
 
 def _ended(pod: PodView, step: Step, expected: set[str]) -> Attempt:
     started, finished = pod.started_at, pod.finished_at
-    if pod.exit_code == 0 and pod.phase != "Failed":
+    if pod.phase == "Succeeded" or (pod.exit_code == 0 and pod.phase != "Failed"):
         outputs, reason, problem = parse_outputs(pod.term_message or "", step, expected)
         state = State.FAILED if reason is not None else State.SUCCEEDED
         return Attempt(state, reason, problem, 0, started, finished, outputs)
@@ -119,6 +132,8 @@ def _why_failed(pod: PodView) -> tuple[Reason, str]:
         return Reason.NODE_LOST, _short(pod.message or "the node went away")
     if pod.term_reason == "OOMKilled":
         return Reason.OOM_KILLED, f"killed for memory (exit code {pod.exit_code}); raise resources.limits.memory"
+    if pod.deleting and not pod.stopping and pod.exit_code in _KILLED:
+        return Reason.POD_LOST, f"the pod was deleted before it ended (exit code {pod.exit_code})"
     if pod.exit_code is not None and pod.exit_code != 0:
         last = last_line(pod.term_message or "")
         return Reason.EXIT_CODE, f"exit code {pod.exit_code}" + (f": {last}" if last else "")
@@ -131,10 +146,11 @@ def parse_outputs(text: str, step: Step, expected: set[str]) -> tuple[dict[str, 
     Outputs that nobody declared or refers to are optional: then text that is no JSON object is simply not an output.
     """
     wanted = bool(step.outputs) or bool(expected)
+    too_long = len(text.encode(errors="replace")) >= MAX_OUTPUT_BYTES
     try:
-        value: Json = json.loads(text, parse_constant=_refuse_constant) if text.strip() else {}
+        value = _read(text) if text.strip() or too_long else {}
     except ValueError:
-        if len(text.encode()) >= MAX_OUTPUT_BYTES:
+        if too_long:
             return (
                 None,
                 Reason.OUTPUT_TOO_LARGE,
@@ -159,8 +175,45 @@ def parse_outputs(text: str, step: Step, expected: set[str]) -> tuple[dict[str, 
     return outputs or None, None, ""
 
 
+def _read(text: str) -> Json:
+    """`text` as JSON that the API server stores as it is, and gives back as it is. ValueError for everything else."""
+    try:
+        value: Json = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_read_float, parse_int=_read_integer
+        )
+        json.dumps(value, ensure_ascii=False).encode()  # UnicodeEncodeError for half a surrogate pair
+    except RecursionError as error:
+        raise ValueError("is nested too deeply") from error
+    if _depth_exceeds(value, MAX_OUTPUT_DEPTH):
+        raise ValueError("is nested too deeply")
+    return value
+
+
 def _refuse_constant(name: str) -> Json:
     raise ValueError(f"{name} is not JSON")
+
+
+def _read_integer(text: str) -> int:
+    number = int(text)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{text} does not fit 64 bits")
+    return number
+
+
+def _read_float(text: str) -> float | int:
+    """Whole numbers come back from the API server as integers (1.0 as 1), so they are made integers right away."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large")
+    return int(Decimal(repr(number))) if number.is_integer() and abs(number) < _GO_EXPONENT else number
+
+
+def _depth_exceeds(value: Json, limit: int) -> bool:
+    if isinstance(value, dict):
+        return limit == 0 or any(_depth_exceeds(item, limit - 1) for item in value.values())
+    if isinstance(value, list):
+        return limit == 0 or any(_depth_exceeds(item, limit - 1) for item in value)
+    return False
 
 
 def last_line(text: str) -> str:

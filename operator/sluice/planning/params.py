@@ -30,7 +30,8 @@ def has_type(value: Json, wanted: ParamType) -> bool:
                 isinstance(value, float) and math.isfinite(value) and value.is_integer()
             )
         case "number":
-            return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            return whole or (isinstance(value, float) and math.isfinite(value))
         case "array":
             return isinstance(value, list)
         case "object":

@@ -94,9 +94,9 @@ def advance(
         if status.phase.live:
             status = _follow(step, status, scene, stop, expected.get(step.name, set()), progress)
             if status.phase is StepPhase.SUCCEEDED:
-                outputs_size += _size(status.outputs)
-                if outputs_size > MAX_RUN_OUTPUTS:
+                if outputs_size + _size(status.outputs) > MAX_RUN_OUTPUTS:
                     status = _too_much(status)
+                outputs_size += _size(status.outputs)
             progress.statuses[step.name] = status
     for step in _in_order(steps):
         progress.statuses[step.name] = _before_launch(step, progress.statuses, stop)
@@ -131,16 +131,16 @@ def _in_order(steps: Sequence[Step]) -> list[Step]:
     """The steps with dependencies first."""
     by_name = {step.name: step for step in steps}
     ordered: dict[str, Step] = {}
+    seen: set[str] = set()
     stack = [(step, False) for step in reversed(steps)]
     while stack:
-        step, entered = stack.pop()
-        if step.name in ordered:
-            continue
-        if entered:
+        step, left = stack.pop()
+        if left:
             ordered[step.name] = step
-            continue
-        stack.append((step, True))
-        stack.extend((by_name[name], False) for name in step.depends_on if name in by_name and name not in ordered)
+        elif step.name not in seen:
+            seen.add(step.name)
+            stack.append((step, True))
+            stack.extend((by_name[name], False) for name in step.depends_on if name in by_name)
     return list(ordered.values())
 
 
@@ -223,6 +223,9 @@ def _follow(
     pod = scene.pods.get(status.pod or "")
     if pod is None:
         return _without_pod(step, status, scene, stop, progress)
+    if stop is None and status.stopping is not None:
+        # A clock of this attempt has run out: that stands, whatever the pod does in its last moments.
+        stop = Stop(Reason(status.stopping), status.message or "")
     pending, running = _clocks(step, scene.spec)
     attempt = judge(pod, step, pending=pending, running=running, expected=expected, now=scene.now)
     status = status.model_copy(update={"pod_uid": pod.uid})

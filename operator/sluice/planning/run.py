@@ -139,7 +139,9 @@ def _start(scene: RunScene) -> RunPlan:
 def _without_revision(scene: RunScene, pipeline: PipelineView, wanted: str | None) -> RunPlan:
     """The revision that the run names is not there, or the pipeline has not recorded its current one yet."""
     if wanted is not None:
-        return _await(scene, Reason.REVISION_NOT_FOUND, f'pipeline "{pipeline.name}" has no readable revision "{wanted}"')
+        return _await(
+            scene, Reason.REVISION_NOT_FOUND, f'pipeline "{pipeline.name}" has no readable revision "{wanted}"'
+        )
     if pipeline.status.health == "Invalid" and pipeline.status.observed_generation == pipeline.generation:
         ready = next((row.message for row in pipeline.status.conditions if row.type == "Ready"), "")
         return _refuse(scene, Reason.INVALID_SPEC, f'pipeline "{pipeline.name}" is invalid: {ready}')
@@ -376,6 +378,11 @@ def _steps_scene(
 
     def values(statuses: Mapping[str, StepStatus]) -> Mapping[str, Json]:
         found = dict(plain)
+        if ended is not None:
+            for promised in spec.all_steps():
+                for output in promised.outputs:
+                    if output.default is not None:
+                        found[f"steps.{promised.name}.outputs.{output.name}"] = output.default
         for step in (*(ended or {}).values(), *statuses.values()):
             if step.phase is StepPhase.SUCCEEDED:
                 found |= {f"steps.{step.name}.outputs.{key}": value for key, value in (step.outputs or {}).items()}

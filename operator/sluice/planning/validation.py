@@ -173,5 +173,5 @@ def _check_templates(spec: DataPipelineSpec) -> Iterator[FieldError]:
             continue
         for kind, keys in (("labels", template.metadata.labels), ("annotations", template.metadata.annotations)):
             for key in keys:
-                if key.split("/")[0].endswith(GROUP):
+                if f".{key.split('/')[0]}".endswith(f".{GROUP}"):
                     yield invalid(f"{field}.metadata.{kind}", key, f"keys of {GROUP} are the operator's")

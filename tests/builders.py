@@ -1,4 +1,4 @@
-"""Small builders of what the planner is shown: every field has a default that suits most tests, each can be overridden."""
+"""Small builders of what the planner is shown: every field has a default that suits most tests; each can be set."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

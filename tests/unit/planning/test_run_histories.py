@@ -1,7 +1,8 @@
 """plan_run over random histories: random graphs, pods that meet every fate, crashes between any two writes, lost time.
 
-A RuleBasedStateMachine rather than a driver of our own: hypothesis shrinks the graph and the history together, and prints
-what is left as a program. The rules that must hold are in `world.py`; each is checked on the write that would break it.
+A RuleBasedStateMachine rather than a driver of our own: hypothesis shrinks the graph and the history together, and
+prints what is left as a program. The rules that must hold are in `world.py`; each is checked on the write that would
+break it.
 """
 
 import os
@@ -81,9 +82,9 @@ class Histories(RuleBasedStateMachine):
     def looks(self) -> None:
         self.world.settle()
 
-    @rule(writes=st.integers(0, 5))
-    def looks_and_crashes(self, writes: int) -> None:
-        self.world.look(writes)
+    @rule(writes=st.integers(0, 5), backwards=st.booleans())
+    def looks_and_crashes(self, writes: int, backwards: bool) -> None:
+        self.world.look(writes, backwards=backwards)
 
     @rule(seconds=st.sampled_from([0.05, 0.4, 1, 7, 31, 61, 130, 301, 4000, 90000]))
     def time_passes(self, seconds: float) -> None:

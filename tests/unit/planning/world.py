@@ -1,7 +1,7 @@
-"""A world in small for the tests of plan_run: an API that holds a run and its pods, a kubelet, an executor that may crash.
+"""A small world for the tests of plan_run: an API that holds a run and its pods, a kubelet, an executor that may crash.
 
-The executor applies a plan in its order (`before`, status, `after`) and can be stopped before any of these writes. What the
-planner is shown afterwards is what was stored. Pods are seen through a cache, which may lag behind.
+The executor applies a plan in its order (`before`, status, `after`) and can be stopped before any of these writes. What
+the planner is shown afterwards is what was stored. Pods are seen through a cache, which may lag behind.
 """
 
 import json
@@ -48,9 +48,8 @@ class World:
     # -- the API server's side ---------------------------------------------------------------------------------------
 
     def view(self) -> RunView:
-        """The run as it is stored: written as JSON and read again."""
-        stored = PipelineRunStatus.model_validate(json.loads(json.dumps(self.status.to_dict())))
-        return run_view(spec={"cancel": True} if self.cancel else {}, status=stored)
+        """The run as it is stored."""
+        return run_view(spec={"cancel": True} if self.cancel else {}, status=self.status)
 
     def put(self, pod: PodView) -> None:
         """A pod changed."""
@@ -88,13 +87,16 @@ class World:
         self._check_wake(plan)
         return plan
 
-    def look(self, writes: int = NEVER) -> RunPlan:
-        """Plan, then apply at most so many writes of it; fewer than it has is a crash."""
+    def look(self, writes: int = NEVER, *, backwards: bool = False) -> RunPlan:
+        """Plan, then apply at most so many writes of it; fewer than it has is a crash.
+
+        What comes after the status is done side by side: `backwards` is another order of it.
+        """
         plan = self.plan()
         todo: list[Action | PipelineRunStatus] = [*plan.before]
         if plan.status is not None:
             todo.append(plan.status)
-        todo.extend(plan.after)
+        todo.extend(reversed(plan.after) if backwards else plan.after)
         for write in todo[:writes]:
             match write:
                 case PipelineRunStatus():
@@ -134,8 +136,9 @@ class World:
             case _:
                 return True
 
-    def _write_status(self, status: PipelineRunStatus) -> None:
+    def _write_status(self, written: PipelineRunStatus) -> None:
         before = self.status
+        status = PipelineRunStatus.model_validate(json.loads(json.dumps(written.to_dict())))
         assert status.to_dict() != before.to_dict(), "a status is written only when it changed"
         assert not before.phase.ended, "a run that has ended is not touched"
         old = {step.name: step for step in before.steps}

@@ -28,7 +28,7 @@ from dev.cluster.addons import ADDONS
 from dev.cluster.addons.context import Context
 from dev.cluster.cluster import Archive, load_missing
 from dev.cluster.errors import ClusterError
-from dev.cluster.images import BUSYBOX, TARGETS, ProjectImages
+from dev.cluster.images import BUSYBOX, ProjectImages
 from dev.cluster.kubectl import Kubectl
 from dev.cluster.lock import exclusive
 from dev.cluster.processes import Processes
@@ -51,23 +51,24 @@ class Commands:
             cluster = provider.cluster(name, self._settings, self._toolbox, self._processes)
             kubectl = Kubectl(self._toolbox.kubectl, cluster.kubeconfig)
             images = ProjectImages(self._settings, provider.builder(name, self._settings))
-            operator = operator and install.possible()
+            operator = operator and install.possible() and images.known
+            if operator and name == "given":
+                images.require_published()
             try:
                 with ThreadPoolExecutor(1, thread_name_prefix="images") as background:
                     # Everything that takes long begins at once; the cluster's own tools are ahead in the queue.
                     if name == "local":
                         self._toolbox.request(("kubernetes", "etcd", "pause", "coredns"))
                     self._toolbox.request(("helm", *(tool for addon in addons for tool in ADDONS[addon].tools)))
-                    built = background.submit(self._build, images) if operator and images.buildable else None
+                    building = background.submit(images.build) if operator else None
                     cluster.up()
-                    if built is not None:
-                        load_missing(cluster, built.result())
+                    built = building.result() if building else {}
+                    load_missing(cluster, built.values())
                 for addon in addons:
                     ADDONS[addon].up(Context(cluster, kubectl, self._processes, self._settings, self._toolbox))
-                if operator and (images.buildable or self._settings.image_tag):
-                    install.operator(
-                        kubectl, self._toolbox.path("helm"), cluster.kubeconfig, images.references()["operator"]
-                    )
+                if operator:
+                    image = built["operator"].reference if built else images.references()["operator"]
+                    install.operator(kubectl, self._toolbox.path("helm"), cluster.kubeconfig, image)
             except ClusterError:
                 self._explain(kubectl, name)
                 raise
@@ -98,12 +99,14 @@ class Commands:
         """Print the images' names, after building and loading them."""
         name = provider.recorded(self._settings) or "local"
         images = ProjectImages(self._settings, provider.builder(name, self._settings))
-        if not only_print and images.buildable:
-            archives = self._build(images)
+        references = images.references()
+        if not only_print:
+            built = images.build()
+            references |= {target: image.reference for target, image in built.items()}
             if name != "given" and self._settings.kubeconfig.exists():
                 with exclusive(self._settings.cluster):
-                    load_missing(provider.cluster(name, self._settings, self._toolbox, self._processes), archives)
-        for target, reference in images.references().items():
+                    load_missing(provider.cluster(name, self._settings, self._toolbox, self._processes), built.values())
+        for target, reference in references.items():
             print(f"{target}={reference}")
         print(f"busybox={BUSYBOX}")
 
@@ -133,9 +136,6 @@ class Commands:
     def close(self) -> None:
         """Wait for builds that have begun."""
         self._toolbox.close()
-
-    def _build(self, images: ProjectImages) -> list[Archive]:
-        return [images.build(target) for target in TARGETS]
 
     def _require_cluster(self) -> Path:
         if not self._settings.kubeconfig.exists():

@@ -8,20 +8,19 @@ from typing import Protocol
 
 from dev.cluster import base_image, packages, pip_settings
 from dev.cluster.commands import run, run_logged, succeeds
-from dev.cluster.settings import CHECKOUT
 
 _BUILD_SECONDS = 1800
 _EXPORT_SECONDS = 300
 
 
 class Builder(Protocol):
-    """Builds one target of the Dockerfile."""
+    """Builds one target of the Dockerfile in a folder."""
 
     @property
     def base(self) -> str:
         """What the images start from, as far as it decides whether to build again."""
 
-    def build(self, target: str, reference: str, archive: Path, log: Path) -> None:
+    def build(self, context: Path, target: str, reference: str, archive: Path, log: Path) -> None:
         """Build and write the image named `reference` to `archive`."""
 
 
@@ -36,39 +35,25 @@ class Buildah:
         """The base image's month."""
         return base_image.key()
 
-    def build(self, target: str, reference: str, archive: Path, log: Path) -> None:
+    def build(self, context: Path, target: str, reference: str, archive: Path, log: Path) -> None:
         """Build on the base image that `base_image.py` makes."""
         packages.ensure(packages.IMAGES, self._cache / "logs" / "apt.log")
         base = self._base()
         with tempfile.TemporaryDirectory(prefix="sluice-build-") as temporary:
             volumes = [word for mount in pip_settings.mounts(Path(temporary)) for word in ("--volume", mount)]
-            run_logged(
-                # Isolation by chroot, in the machine's network, asks for no privileges beyond root's and for no CNI.
-                [
-                    *(
-                        *self._buildah(),
-                        "build",
-                        "--isolation",
-                        "chroot",
-                        "--network",
-                        "host",
-                        "--layers",
-                        "--pull=false",
-                    ),
-                    *("--build-arg", f"BASE={base}", "--target", target, "--tag", reference, *volumes, CHECKOUT),
-                ],
-                log,
-                timeout=_BUILD_SECONDS,
-            )
+            # Isolation by chroot, in the machine's network, asks for no privileges beyond root's and for no CNI.
+            options = ["--isolation=chroot", "--network=host", "--layers", "--pull=false", *volumes]
+            names = ["--build-arg", f"BASE={base}", "--target", target, "--tag", reference]
+            run_logged([*self._buildah(), "build", *options, *names, context], log, timeout=_BUILD_SECONDS)
         run(
             [*self._buildah(), "push", "--quiet", reference, f"docker-archive:{archive}:{reference}"],
             timeout=_EXPORT_SECONDS,
         )
         self._forget_others(reference)
 
-    def _buildah(self) -> tuple[str | Path, ...]:
+    def _buildah(self) -> tuple[str, ...]:
         storage = self._cache / "buildah"
-        return "buildah", "--root", storage / "root", "--runroot", storage / "run", "--storage-driver", "overlay"
+        return "buildah", f"--root={storage / 'root'}", f"--runroot={storage / 'run'}", "--storage-driver=overlay"
 
     def _base(self) -> str:
         """Have the base image of this month in buildah's storage, and give its name."""
@@ -92,9 +77,7 @@ class Docker:
 
     base = "Dockerfile"
 
-    def build(self, target: str, reference: str, archive: Path, log: Path) -> None:
+    def build(self, context: Path, target: str, reference: str, archive: Path, log: Path) -> None:
         """Build on the base image that the Dockerfile names."""
-        run_logged(
-            ["docker", "build", "--target", target, "--tag", reference, str(CHECKOUT)], log, timeout=_BUILD_SECONDS
-        )
+        run_logged(["docker", "build", "--target", target, "--tag", reference, context], log, timeout=_BUILD_SECONDS)
         run(["docker", "save", "--output", archive, reference], timeout=_EXPORT_SECONDS)

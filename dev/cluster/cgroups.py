@@ -13,43 +13,53 @@ from pathlib import Path
 from dev.cluster.commands import wait_until
 from dev.cluster.processes import send
 
-NAME = "sluice-cluster"
 _MOUNT = Path("/sys/fs/cgroup")
 _CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids", "hugetlb")
 
 
-def make() -> None:
-    """Make the cgroup in every tree. The kubelet wants it there, with its controllers."""
-    for tree in _trees():
-        own = tree / NAME
-        own.mkdir(exist_ok=True)
-        if (tree / "cgroup.subtree_control").exists() and tree == _MOUNT:
+class PodsCgroup:
+    """The cgroup `name`, which is the parent of all pods'."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def make(self) -> None:
+        """Make the cgroup in every tree. The kubelet wants it there, with its controllers."""
+        for tree in _trees():
+            own = tree / self.name
+            own.mkdir(exist_ok=True)
+            if tree != _MOUNT:
+                continue
             for folder in (tree, own):
                 for controller in set(_CONTROLLERS) & set((folder / "cgroup.controllers").read_text().split()):
                     (folder / "cgroup.subtree_control").write_text(f"+{controller}")
 
+    def end(self) -> None:
+        """Kill whatever is left in the cgroup, and remove it."""
 
-def end() -> None:
-    """Kill whatever is left in the cgroup, and remove it."""
+        def empty() -> bool:
+            for pid in self._members():
+                send(pid, signal.SIGKILL)
+            return not self._members()
 
-    def empty() -> bool:
-        for pid in members():
-            send(pid, signal.SIGKILL)
-        return not members()
+        wait_until("the end of the pods' processes", empty, timeout=20)
+        for folder in self._folders():
+            with suppress(FileNotFoundError):
+                folder.rmdir()
 
-    wait_until("the end of the pods' processes", empty, timeout=20)
-    for folder in _folders():
-        with suppress(FileNotFoundError):
-            folder.rmdir()
+    def _members(self) -> set[int]:
+        """The processes of all pods."""
+        found: set[int] = set()
+        for folder in self._folders():
+            with suppress(OSError):  # a shim removes its container's cgroups too
+                found.update(map(int, (folder / "cgroup.procs").read_text().split()))
+        return found
 
-
-def members() -> set[int]:
-    """The processes of all pods."""
-    found: set[int] = set()
-    for folder in _folders():
-        with suppress(OSError):  # a shim removes its container's cgroups too
-            found.update(map(int, (folder / "cgroup.procs").read_text().split()))
-    return found
+    def _folders(self) -> list[Path]:
+        """Our cgroups, the inner ones first."""
+        own = [tree / self.name for tree in _trees() if (tree / self.name).exists()]
+        inner = [folder for top in own for folder in top.rglob("*") if folder.is_dir()]
+        return sorted((*own, *inner), key=lambda folder: len(folder.parts), reverse=True)
 
 
 def _trees() -> Iterator[Path]:
@@ -60,10 +70,3 @@ def _trees() -> Iterator[Path]:
     for folder in _MOUNT.iterdir():
         if not folder.is_symlink() and (folder / "cgroup.procs").exists():
             yield folder
-
-
-def _folders() -> list[Path]:
-    """Our cgroups, the inner ones first."""
-    own = [tree / NAME for tree in _trees() if (tree / NAME).exists()]
-    inner = [folder for top in own for folder in top.rglob("*") if folder.is_dir()]
-    return sorted((*own, *inner), key=lambda folder: len(folder.parts), reverse=True)

@@ -41,12 +41,8 @@ class GivenCluster:
 
     def load(self, archives: Iterable[Archive]) -> None:
         """Refuse: there is no way to its nodes."""
-        names = ", ".join(archive.reference for archive in archives)
-        if names:
-            raise ClusterError(
-                f"images cannot be loaded into a given cluster ({names}): push them to a registry "
-                "and set SLUICE_IMAGE_REPO and SLUICE_IMAGE_TAG"
-            )
+        if names := ", ".join(archive.reference for archive in archives):
+            raise ClusterError(f"images cannot be loaded into a given cluster, only pulled by it: {names}")
 
     def gather(self, folder: Path) -> None:
         """Note which cluster it is."""

@@ -23,7 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from string import Template
 
-from dev.cluster import cgroups, network, packages, ports, progress, storage
+from dev.cluster import network, packages, ports, progress, storage
+from dev.cluster.cgroups import PodsCgroup
 from dev.cluster.cluster import Archive, load_missing
 from dev.cluster.commands import run, wait_until
 from dev.cluster.containerd import Containerd
@@ -77,6 +78,7 @@ class LocalCluster:
         self._toolbox = toolbox
         self._processes = processes
         self._containerd = Containerd(self._folder / "containerd", processes)
+        self._cgroup = PodsCgroup(self._folder.name)
         self._authority = Authority(self._folder / "pki")
         self._footprint = Footprint(self._folder / "footprint.json")
         self._small_images = SmallImages(settings.cache, toolbox)
@@ -118,7 +120,7 @@ class LocalCluster:
             self._processes.stop("kubelet", patience=_PATIENCE)
             self._processes.stop(*(name for name in names if name != "containerd"), patience=_PATIENCE)
         with progress.part("stop the pods and containerd"):
-            cgroups.end()
+            self._cgroup.end()
             self._processes.stop("containerd")
             self._containerd.end_shims()
             _unmount_below(self._folder)
@@ -155,7 +157,7 @@ class LocalCluster:
         self._boot_file.write_text(_boot_id())
         for name in ("net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"):
             self._footprint.set(name, "1")
-        cgroups.make()
+        self._cgroup.make()
         network.up(self._containerd.cni, self._containerd.leases)
         self._authority.issue(_IDENTITIES)
         server = f"https://127.0.0.1:{self._ports.apiserver}"
@@ -353,7 +355,7 @@ class LocalCluster:
             "tlsPrivateKeyFile": str(self._authority.key("kubelet")),
             "containerRuntimeEndpoint": f"unix://{self._containerd.socket}",
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": f"/{cgroups.NAME}",
+            "cgroupRoot": f"/{self._cgroup.name}",
             "failCgroupV1": False,
             "failSwapOn": False,
             "clusterDNS": [network.DNS_ADDRESS],

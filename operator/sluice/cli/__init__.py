@@ -1,1 +1,1 @@
-"""The `sluice` command line."""
+"""The command line, `sluice` or `kubectl sluice`: one thin module a verb, over one module a subject."""

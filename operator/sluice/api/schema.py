@@ -167,7 +167,7 @@ def _check(value: Json, schema: Schema, path: str) -> Iterator[FieldError]:
             yield from _check_list(value, schema, path)
         case dict():
             for name in schema.get("required", ()):
-                if name not in value:
+                if value.get(name) is None:
                     yield required(_child(path, name))
             known = schema.get("properties", {})
             for name, child in value.items():

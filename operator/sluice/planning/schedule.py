@@ -77,7 +77,7 @@ def _after(schedule: Schedule, origin: datetime) -> Iterator[datetime]:
 
 
 def _later(line: CronSim, moment: datetime) -> datetime | None:
-    """The next tick of `line` later than `moment`: inside a repeated hour cronsim begins with ticks of its first time."""
+    """The next tick of `line` later than `moment`: in a repeated hour cronsim begins with those of its first time."""
     for tick in line:
         utc: datetime = tick.astimezone(UTC)
         if utc > moment:

@@ -154,7 +154,7 @@ def _check(value: Json, schema: Schema, path: str) -> Iterator[FieldError]:
         yield FieldError(path, "Invalid value", f'"{actual}"', f'{path} in body must be of type {wanted}: "{actual}"')
         return
     if "enum" in schema and value not in schema["enum"]:
-        allowed = ", ".join(show(item) for item in sorted(schema["enum"]))
+        allowed = ", ".join(show(item) for item in schema["enum"])
         yield FieldError(path, "Unsupported value", show(value), f"supported values: {allowed}")
     match value:
         case str():
@@ -230,7 +230,7 @@ def _rules(value: Json, schema: Schema, path: str) -> Iterator[FieldError]:
             message = row["message"]
             if "messageExpression" in row:
                 message = cel.evaluate(row["messageExpression"], {"self": value})
-            shown = show(value) if not isinstance(value, dict | list) else f'"{_JSON_TYPES[type(value)]}"'
+            shown = None if isinstance(value, dict | list) else show(value)
             yield FieldError(path, "Invalid value", shown, message)
     if isinstance(value, list) and "items" in schema:
         for index, item in enumerate(value):

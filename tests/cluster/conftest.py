@@ -1,0 +1,47 @@
+"""Fixtures over the real cluster that `make cluster` brings up. Each test has a namespace of its own and runs beside others."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.kit import ROOT, Namespace
+
+
+@pytest.fixture(scope="session")
+def kubeconfig() -> Path:
+    """The cluster's kubeconfig. The harness has brought the cluster up; it is not skipped when it is not there."""
+    told = os.environ.get("SLUICE_KUBECONFIG")
+    if told:
+        return Path(told)
+    found = subprocess.run(
+        [sys.executable, "-m", "dev.cluster", "kubeconfig"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return Path(found.stdout.strip())
+
+
+@pytest.fixture
+def namespaces(kubeconfig: Path) -> Iterator[Callable[[], Namespace]]:
+    """Makes namespaces that are gone after the test."""
+    made: list[Namespace] = []
+
+    def make() -> Namespace:
+        namespace = Namespace(f"test-{uuid.uuid4().hex[:8]}", kubeconfig)
+        namespace.kubectl("create", "namespace", namespace.name)
+        namespace.kubectl("label", "namespace", namespace.name, "pod-security.kubernetes.io/enforce=restricted")
+        made.append(namespace)
+        return namespace
+
+    yield make
+    for namespace in made:
+        namespace.kubectl("delete", "namespace", namespace.name, "--wait=false", check=False)
+
+
+@pytest.fixture
+def namespace(namespaces: Callable[[], Namespace]) -> Namespace:
+    """A namespace that enforces the restricted Pod Security profile."""
+    return namespaces()

@@ -1,0 +1,118 @@
+"""What cluster tests say: a namespace of their own, the manifests of steps and pipelines, and waiting for a condition."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+BUSYBOX = "localhost/sluice/busybox:1"
+OPERATOR_NAMESPACE = "sluice-system"
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A namespace of one test, and what a user does in it."""
+
+    name: str
+    kubeconfig: Path
+
+    def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run kubectl in this namespace."""
+        return self._run(["kubectl", "--namespace", self.name, *args], stdin=stdin, check=check)
+
+    def cli(self, *args: str, check: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run `sluice` in this namespace."""
+        return self._run([sys.executable, "-m", "sluice.cli.main", "--namespace", self.name, *args], check=check)
+
+    def _run(self, command: list[str], *, stdin: str | None = None, check: bool) -> subprocess.CompletedProcess[str]:
+        env = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "PYTHONPATH": str(ROOT / "operator")}
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=env, timeout=120, check=False)
+        assert not check or done.returncode == 0, f"{' '.join(command)}: {done.stdout}{done.stderr}"
+        return done
+
+    def apply(self, *manifests: Manifest, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`kubectl apply` of the manifests."""
+        return self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests), check=check)
+
+    def get(self, kind: str, name: str) -> Manifest:
+        """One object. Fails when it is not there."""
+        return json.loads(self.kubectl("get", kind, name, "-o", "json").stdout)
+
+    def all_of(self, kind: str, selector: str = "") -> list[Manifest]:
+        """All objects of a kind."""
+        return json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json").stdout)["items"]
+
+    def run(self, pipeline: str, name: str = "", **spec: Any) -> str:
+        """Create a PipelineRun; its name."""
+        name = name or f"{pipeline}-run"
+        self.apply(
+            {
+                "apiVersion": "sluice.dev/v1alpha1",
+                "kind": "PipelineRun",
+                "metadata": {"name": name},
+                "spec": {"pipeline": {"name": pipeline}, **spec},
+            }
+        )
+        return name
+
+    def wait_for(self, what: str, condition: Callable[[], Any], seconds: float = 120) -> Any:
+        """The first true value of `condition`. Fails after `seconds`, saying `what` did not come."""
+        deadline = time.monotonic() + seconds
+        while True:
+            if value := condition():
+                return value
+            if time.monotonic() > deadline:
+                pytest.fail(f"{what} did not come within {seconds:g} s\n{self.describe()}")
+            time.sleep(0.25)  # the pace of looking, not a wait for something to have happened
+
+    def ended(self, run: str, seconds: float = 120) -> Manifest:
+        """The status of a run once it has ended."""
+
+        def look() -> Manifest | None:
+            status = self.get("pipelinerun", run).get("status") or {}
+            return status if status.get("phase") in ("Succeeded", "Failed", "Cancelled") else None
+
+        return self.wait_for(f"the end of run {run}", look, seconds)
+
+    def step(self, run: str, step: str) -> Manifest:
+        """The status of one step of a run; {} before the run has started."""
+        status = self.get("pipelinerun", run).get("status") or {}
+        return next((row for row in status.get("steps", ()) if row["name"] == step), {})
+
+    def pods(self, run: str) -> list[Manifest]:
+        """The pods of a run."""
+        return self.all_of("pods", f"sluice.dev/run={run}")
+
+    def events(self, name: str) -> list[Manifest]:
+        """The Events about an object."""
+        return [row for row in self.all_of("events") if row["involvedObject"]["name"] == name]
+
+    def describe(self) -> str:
+        """What is in the namespace, for a failure's message."""
+        return self.kubectl("get", "pipelines,pipelineruns,pods,events", "-o", "wide", check=False).stdout
+
+
+def shell(name: str, script: str = "true", **fields: Any) -> Manifest:
+    """A step that runs a shell script."""
+    return {"name": name, "image": BUSYBOX, "command": ["sh", "-ec", script], **fields}
+
+
+def pipeline(name: str, *steps: Manifest, **spec: Any) -> Manifest:
+    """A DataPipeline of these steps."""
+    return {
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "DataPipeline",
+        "metadata": {"name": name},
+        "spec": {"steps": list(steps), **spec},
+    }

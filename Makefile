@@ -41,7 +41,8 @@ demo: $(VENV)/.installed cluster ## Run the flights pipeline for one day: make d
 test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
 	@$(CLUSTER) up
 	@$(BIN)/python -m pytest tests/unit -n 2 --dist loadgroup
-	@$(BIN)/python -m pytest tests/cluster -n 8 --dist loadgroup
+	@$(BIN)/python -m pytest tests/cluster -m "not quiet" -n 6 --dist loadgroup
+	@$(BIN)/python -m pytest tests/cluster -m quiet
 
 check: $(VENV)/.installed ## Linters, types, layers, and whether generated files are fresh
 	@$(BIN)/ruff format --check .

@@ -17,13 +17,12 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dev.cluster import archive, diagnostics, install, packages, progress, provider
+from dev.cluster import archive, diagnostics, install, packages, progress, provider, state
 from dev.cluster.addons import ADDONS
 from dev.cluster.addons.context import Context
 from dev.cluster.cluster import Archive, load_missing
@@ -84,7 +83,7 @@ class Commands:
             if name is not None:
                 provider.cluster(name, self._settings, self._toolbox, self._processes).down()
             self._processes.stop(*self._processes.names())
-            _remove(self._settings.cluster)
+            state.clear(self._settings.cluster)
 
     def kubeconfig(self) -> None:
         """Print the path."""
@@ -149,22 +148,6 @@ class Commands:
         folder = diagnostics.new_folder(self._settings)
         diagnostics.gather(provider.cluster(name, self._settings, self._toolbox, self._processes), kubectl, folder)
         progress.say(f"logs, events and descriptions are gathered in {folder}")
-
-
-def _remove(folder: Path) -> None:
-    """Remove the cluster's folder, unless something is still mounted below it: then its files may be somebody
-    else's."""
-    mounted = (
-        [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-        if sys.platform == "linux"
-        else []
-    )
-    if below := [mount for mount in mounted if Path(mount).is_relative_to(folder)]:
-        raise ClusterError(
-            f"{folder} is not removed, since these are still mounted: {', '.join(below)}. Unmount them and run "
-            "`make cluster-down` again"
-        )
-    shutil.rmtree(folder)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,6 +7,7 @@ Made anew each month, so that it gets Debian's security updates.
 from __future__ import annotations
 
 import datetime
+import hashlib
 import tempfile
 from pathlib import Path
 
@@ -22,8 +23,9 @@ _SECONDS = 900
 
 
 def key() -> str:
-    """What tells one base image from another: the suite and the month."""
-    return f"{_SUITE}-{datetime.datetime.now(datetime.UTC):%Y-%m}"
+    """What tells one base image from another: the suite, the month, and what goes in."""
+    contents = hashlib.sha256(" ".join((*_PACKAGES, *_LEFT_OUT)).encode()).hexdigest()[:6]
+    return f"{_SUITE}-{datetime.datetime.now(datetime.UTC):%Y-%m}-{contents}"
 
 
 def ensure(cache: Path) -> Archive:

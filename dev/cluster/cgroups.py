@@ -5,6 +5,7 @@ Works with version 1 (a tree for each controller), version 2, and the hybrid of 
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
@@ -56,10 +57,9 @@ class PodsCgroup:
         return found
 
     def _folders(self) -> list[Path]:
-        """Our cgroups, the inner ones first."""
-        own = [tree / self.name for tree in _trees() if (tree / self.name).exists()]
-        inner = [folder for top in own for folder in top.rglob("*") if folder.is_dir()]
-        return sorted((*own, *inner), key=lambda folder: len(folder.parts), reverse=True)
+        """Our cgroups, the inner ones first. Some may go while we look, which os.walk takes in its stride."""
+        tops = [tree / self.name for tree in _trees()]
+        return [Path(folder) for top in tops for folder, _, _ in os.walk(top, topdown=False)]
 
 
 def _trees() -> Iterator[Path]:

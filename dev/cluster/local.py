@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from string import Template
 
-from dev.cluster import network, packages, ports, progress, storage
+from dev.cluster import network, packages, ports, progress, state, storage
 from dev.cluster.cgroups import PodsCgroup
 from dev.cluster.cluster import Archive, load_missing
 from dev.cluster.commands import run, wait_until
@@ -91,6 +91,7 @@ class LocalCluster:
         if self._after_reboot():
             progress.say("the machine was restarted since: the remains of the old cluster are removed")
             self.down()
+            state.clear(self._folder, keep=("lock", "provider"))
         ports.require_free(self._ports, self._processes.pids())
         network.require_alone(self._processes.pids())
         self._toolbox.request(TOOLS)
@@ -123,7 +124,8 @@ class LocalCluster:
             self._cgroup.end()
             self._processes.stop("containerd")
             self._containerd.end_shims()
-            _unmount_below(self._folder)
+            for mount in state.mounts_below(self._folder):
+                run(["umount", "--lazy", mount])
         with progress.part("remove network, iptables rules and traces"):
             network.down()
             self._footprint.undo(self._folder)
@@ -402,13 +404,6 @@ def _resolver() -> Path | None:
             if servers and not any(server.startswith("127.") or server == "::1" for server in servers):
                 return file
     return None
-
-
-def _unmount_below(folder: Path) -> None:
-    """Undo the mounts that the kubelet and containerd made below the cluster's folder, the inner ones first."""
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for mount in sorted((m for m in mounts if Path(m).is_relative_to(folder)), key=len, reverse=True):
-        run(["umount", "--lazy", mount])
 
 
 def _boot_id() -> str:

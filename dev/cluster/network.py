@@ -24,6 +24,7 @@ NODE_ADDRESS = "198.18.0.1"
 API_ADDRESS = "198.19.0.1"
 DNS_ADDRESS = "198.19.0.10"
 
+_SHOW_BRIDGE = ("ip", "link", "show", "dev", BRIDGE)
 _CNI_NAME = "sluice"
 _OWN = "SLUICE-"
 # kube-proxy's chains. One kube-proxy to a machine: two would overwrite each other's rules.
@@ -50,7 +51,7 @@ def require_alone(ours: Collection[int]) -> None:
 
 def up(cni: Path, leases: Path) -> None:
     """Make the bridge and the rules, and write the CNI configuration to the folder `cni`."""
-    if not Path(f"/sys/class/net/{BRIDGE}").exists():
+    if not succeeds(_SHOW_BRIDGE):
         run(["ip", "link", "add", BRIDGE, "type", "bridge"])
     run(["ip", "address", "replace", f"{NODE_ADDRESS}/16", "dev", BRIDGE])
     run(["ip", "link", "set", BRIDGE, "up"])
@@ -86,7 +87,7 @@ def down() -> None:
     for family in ("iptables", "ip6tables"):
         for table in ("filter", "nat", "mangle"):
             _remove_chains(family, table)
-    if Path(f"/sys/class/net/{BRIDGE}").exists():
+    if succeeds(_SHOW_BRIDGE):
         run(["ip", "link", "delete", BRIDGE])
     for note in Path("/var/lib/cni/results").glob(f"{_CNI_NAME}-*"):
         note.unlink()

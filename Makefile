@@ -36,13 +36,13 @@ image: ## Build the images and load them into the cluster
 	@$(CLUSTER) images
 
 demo: $(VENV)/.installed cluster ## Run the flights pipeline for one day: make demo DAY=2013-07-04
-	@$(BIN)/python -m dev.demo $(DAY)
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m dev.demo $(DAY)
 
 test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
 	@$(CLUSTER) up
-	@$(BIN)/python -m pytest tests/unit -n 2 --dist loadgroup
-	@$(BIN)/python -m pytest tests/cluster -m "not quiet" -n 6 --dist loadgroup
-	@$(BIN)/python -m pytest tests/cluster -m quiet
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/unit -n 2 --dist loadgroup
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m "not quiet" -n 6 --dist loadgroup
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m quiet
 
 check: $(VENV)/.installed ## Linters, types, layers, and whether generated files are fresh
 	@$(BIN)/ruff format --check .
@@ -60,7 +60,7 @@ crds: $(VENV)/.installed ## Generate the CRDs from the models, and the manifests
 
 bench: $(VENV)/.installed ## Measure the operator on the cluster
 	@$(CLUSTER) up --addons kwok
-	@$(BIN)/python -m dev.bench
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m dev.bench
 
 lock: ## Resolve the dependencies anew
 	@$(BIN)/python -m pip install --quiet uv

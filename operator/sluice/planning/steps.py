@@ -300,6 +300,11 @@ def _without_pod(step: Step, status: StepStatus, scene: Scene, stop: Stop | None
     if status.pod_uid is None and stop is None:
         return _create(step, status, scene, progress)
     if status.pod_uid is None and stop is not None:
+        seen_by = (status.launched_at or scene.now) + SETTLE
+        if scene.now < seen_by:
+            # Its pod may be there, and only the cache not know it yet.
+            progress.wake(seen_by)
+            return status
         return _over(status, StepPhase.CANCELLED, stop.reason, stop.message)
     lost = Attempt(State.FAILED, Reason.POD_LOST, "the pod was deleted before it ended", finished_at=scene.now)
     return _after_failure(step, status, lost, scene, progress)

@@ -86,6 +86,10 @@ class Histories(RuleBasedStateMachine):
     def looks_and_crashes(self, writes: int, backwards: bool) -> None:
         self.world.look(writes, backwards=backwards)
 
+    @rule()
+    def looks_and_loses_the_answers(self) -> None:
+        self.world.look(deaf=True)
+
     @rule(seconds=st.sampled_from([0.05, 0.4, 1, 7, 31, 61, 130, 301, 4000, 90000]))
     def time_passes(self, seconds: float) -> None:
         self.world.advance(seconds=seconds)

@@ -38,6 +38,7 @@ class World:
         self.pods: dict[str, PodView] = {}
         self.cache: dict[str, PodView] = {}
         self.lagging = False
+        self.has_lagged = False
         self.refusals: dict[str, Refusal] = {}
         self.refused_steps: set[str] = set()
         self.created: list[tuple[str, int]] = []
@@ -71,6 +72,7 @@ class World:
 
     def plan(self) -> RunPlan:
         """What the planner says now; it has to say so twice."""
+        self.has_lagged |= self.lagging
         if not self.lagging:
             self.cache = dict(self.pods)
         scene = run_scene(
@@ -87,10 +89,11 @@ class World:
         self._check_wake(plan)
         return plan
 
-    def look(self, writes: int = NEVER, *, backwards: bool = False) -> RunPlan:
+    def look(self, writes: int = NEVER, *, backwards: bool = False, deaf: bool = False) -> RunPlan:
         """Plan, then apply at most so many writes of it; fewer than it has is a crash.
 
         What comes after the status is done side by side: `backwards` is another order of it.
+        `deaf`: what the API server answers is lost, so the cache learns of new pods only when it catches up.
         """
         plan = self.plan()
         todo: list[Action | PipelineRunStatus] = [*plan.before]
@@ -103,14 +106,22 @@ class World:
                     self._write_status(write)
                 case CreatePod():
                     self._create(write)
+                    if not deaf:
+                        self._read_back(write.manifest["metadata"]["name"])
                 case StopPod():
                     self._stop(write)
+                    self._read_back(write.name)
                 case _:
                     raise AssertionError(f"unexpected {write}")
         self.wake_at = plan.wake_at
         if writes < len(todo):
             self.crash()
         return plan
+
+    def _read_back(self, name: str) -> None:
+        """The executor puts what the API server answers into the cache."""
+        if name in self.pods:
+            self.cache[name] = self.pods[name]
 
     def crash(self) -> None:
         """The operator starts anew: what it only remembered is gone, its cache is filled from the API server."""
@@ -130,7 +141,7 @@ class World:
         """Whether it will change the cache; what is repeated because the cache stands still is no news."""
         match action:
             case CreatePod():
-                return action.manifest["metadata"]["name"] not in self.cache and not self.lagging
+                return action.manifest["metadata"]["name"] not in self.pods
             case StopPod():
                 return not self.lagging
             case _:
@@ -205,14 +216,14 @@ class World:
         assert action.attempt <= 1 + limit + INFRASTRUCTURE_RETRIES, f"{action.step} has too many attempts"
         if spec in self.spec.finally_:
             assert all(states[step.name].ended for step in self.spec.steps), "finally steps come last"
-            if not self.lagging:
+            if not self.has_lagged:
                 ordinary = {step.name for step in self.spec.steps}
                 assert not any(is_live(pod) for pod in self.pods.values() if pod.step in ordinary)
         else:
             assert not self.status.phase.ended
             assert self.status.phase is RunPhase.RUNNING
         limit = self.spec.concurrency.max_active_steps if self.spec.concurrency is not None else None
-        if limit is not None and not self.lagging:
+        if limit is not None and not self.has_lagged:
             assert sum(map(is_live, self.pods.values())) < limit, "maxActiveSteps"
 
     def _check_wake(self, plan: RunPlan) -> None:

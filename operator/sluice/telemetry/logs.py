@@ -72,7 +72,7 @@ def redact_text(text: str) -> str:
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """structlog processor: no secret in any key or value of the record, however deep."""
+    """Structlog processor: no secret in any key or value of the record, however deep."""
     return {key: _clean(key, value, 0) for key, value in event.items()}
 
 
@@ -98,51 +98,58 @@ def _names_secret(key: str) -> bool:
     return _SECRET_KEY.search(_CAMEL_STEP.sub("_", key)) is not None
 
 
+_ALWAYS: Final[tuple[Processor, ...]] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    structlog.processors.StackInfoRenderer(),
+)
+_AT_LAST: Final[tuple[Processor, ...]] = (structlog.processors.format_exc_info, redact)
+"""Tracebacks become text before they are redacted. They are plain ones: structlog's own default shows local
+variables."""
+
+
 def configure(
-    *, format: Literal["json", "console"] = "json", level: int | str = logging.INFO, stream: TextIO | None = None
+    *,
+    format: Literal["json", "console"] = "json",  # noqa: A002 (the built-in is not needed here)
+    level: int | str = logging.INFO,
+    stream: TextIO | None = None,
 ) -> None:
     """Set up logging for the process; a second call replaces the first. Writes to stderr unless told otherwise."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.StackInfoRenderer(),
-    ]
-    last: list[Processor]
-    if format == "json":
-        last = [structlog.processors.format_exc_info, redact, structlog.processors.JSONRenderer(default=str)]
-    else:
-        last = [
-            structlog.processors.format_exc_info,
-            redact,
-            structlog.dev.ConsoleRenderer(colors=(stream or sys.stderr).isatty()),
-        ]
-
-    handler = logging.StreamHandler(stream or sys.stderr)
+    stream = stream or sys.stderr
+    render: Processor = structlog.processors.JSONRenderer(default=str)
+    if format == "console":
+        render = structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+            foreign_pre_chain=[*_ALWAYS, structlog.stdlib.ExtraAdder()],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_AT_LAST, render],
         )
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    _configure_structlog(structlog.stdlib.ProcessorFormatter.wrap_for_formatter, cache=True)
+
+
+def _configure_structlog(*last: Processor, cache: bool) -> None:
     structlog.configure(
-        processors=[
-            structlog.stdlib.filter_by_level,
-            *shared,
-            structlog.stdlib.PositionalArgumentsFormatter(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
+        processors=[structlog.stdlib.filter_by_level, *_ALWAYS, *last],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
+        cache_logger_on_first_use=cache,
     )
 
 
+# Until `configure` is called (in tests, in programs that only use a part of sluice) records go to the standard library,
+# just as safe.
+_configure_structlog(*_AT_LAST, structlog.processors.JSONRenderer(default=str), cache=False)
+
+
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """The logger of a module: `log = get_logger(__name__)`, then `log.info("run started", run=..., namespace=...)`."""
+    """The logger of a module, which gives its `__name__`. Say what happened, and the rest as fields: `run=...,
+    step=...`."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger

@@ -121,7 +121,7 @@ QUEUE_WAKES: Final = Counter(
 
 EVENTS_RECORDED: Final = Counter(
     "sluice_events_recorded_total",
-    "Kubernetes Events by outcome: created, repeated (the count of an earlier one went up), dropped (queue full), failed.",
+    "Kubernetes Events by outcome: created, repeated (an earlier one was counted up), dropped (queue full), failed.",
     ("outcome",),
     registry=REGISTRY,
 )

@@ -18,6 +18,8 @@ Rules that every call keeps:
   of writing.
 """
 
+# ruff: noqa: ASYNC109 (each call has a deadline of its own, which is a part of its meaning and of its error)
+
 from __future__ import annotations
 
 import asyncio
@@ -286,9 +288,8 @@ class KubeClient:
         self, path: str, *, params: Mapping[str, str] | None = None, timeout: float = DEFAULT_TIMEOUT
     ) -> bytes:
         """The body of any GET, such as `/metrics` or `/readyz`."""
-        return await self._send(
-            Attempt("get", path), "GET", path, params or {}, None, _JSON, timeout, resource_label="raw", accept="*/*"
-        )
+        attempt = Attempt("get", path)
+        return await self._send(attempt, "GET", path, params or {}, timeout=timeout, resource_label="raw", accept="*/*")
 
     async def version(self, *, timeout: float = DEFAULT_TIMEOUT) -> Object:
         """The server's version: `major`, `minor`, `gitVersion` and more."""
@@ -451,7 +452,7 @@ class KubeClient:
     ) -> Object:
         """One request whose answer is a JSON object."""
         data = None if body is None else pydantic_core.to_json(body)
-        answer = await self._send(attempt, method, path, params or {}, data, content_type, timeout)
+        answer = await self._send(attempt, method, path, params or {}, data, content_type=content_type, timeout=timeout)
         try:
             parsed = pydantic_core.from_json(answer, cache_strings="keys") if answer else {}
         except ValueError as error:
@@ -466,10 +467,10 @@ class KubeClient:
         method: str,
         path: str,
         params: Mapping[str, Any],
-        data: bytes | None,
-        content_type: str,
-        timeout: float,
+        data: bytes | None = None,
         *,
+        content_type: str = _JSON,
+        timeout: float,
         resource_label: str | None = None,
         accept: str | None = None,
     ) -> bytes:

@@ -42,15 +42,19 @@ class SystemClock:
     """The clock of the machine and of the running event loop."""
 
     def monotonic(self) -> float:
+        """Seconds since some fixed moment."""
         return time.monotonic()
 
     def now(self) -> datetime:
+        """The wall clock, in UTC."""
         return datetime.now(UTC)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call `callback` after that many seconds."""
         return asyncio.get_running_loop().call_later(seconds, callback)
 
     async def sleep(self, seconds: float) -> None:
+        """Return after that many seconds."""
         await asyncio.sleep(seconds)
 
 
@@ -62,23 +66,28 @@ class ManualClock:
     """
 
     def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
-        self._now = start
+        self._zero = start
+        """What the wall clock showed, or would have shown, when the monotonic one was at 0."""
         self._monotonic = 0.0
         self._pending: list[tuple[float, int, _ManualTimer]] = []
         self._order = itertools.count()
 
     def monotonic(self) -> float:
+        """Seconds since some fixed moment."""
         return self._monotonic
 
     def now(self) -> datetime:
-        return self._now
+        """The wall clock, in UTC."""
+        return self._zero + timedelta(seconds=self._monotonic)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call `callback` after that many seconds."""
         timer = _ManualTimer(callback)
         heapq.heappush(self._pending, (self._monotonic + max(0.0, seconds), next(self._order), timer))
         return timer
 
     async def sleep(self, seconds: float) -> None:
+        """Return after that many seconds."""
         woken = asyncio.get_running_loop().create_future()
         timer = self.call_later(seconds, lambda: None if woken.done() else woken.set_result(None))
         try:
@@ -91,22 +100,18 @@ class ManualClock:
         end = self._monotonic + seconds
         while self._pending and self._pending[0][0] <= end:
             due, _, timer = heapq.heappop(self._pending)
-            self._move(due)
+            self._monotonic = due
             timer.fire()
-        self._move(end)
+        self._monotonic = end
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward, or back, without any time passing."""
-        self._now += timedelta(seconds=seconds)
+        self._zero += timedelta(seconds=seconds)
 
     @property
     def pending(self) -> int:
         """Calls that wait for the time to pass."""
         return sum(1 for _, _, timer in self._pending if not timer.done)
-
-    def _move(self, to: float) -> None:
-        self._now += timedelta(seconds=to - self._monotonic)
-        self._monotonic = to
 
 
 class _ManualTimer:

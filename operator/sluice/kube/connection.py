@@ -13,7 +13,6 @@ and refreshes tokens. What is changed, by the two factory methods that it docume
 from __future__ import annotations
 
 import os
-import time
 import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -25,10 +24,14 @@ from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 
+from sluice.kube.clock import Clock, SystemClock
 from sluice.kube.errors import Attempt, NotConfigured
+from sluice.telemetry.logs import get_logger
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds for TCP and TLS together."""
+
+log = get_logger(__name__)
 
 _KEEP_IDLE_SECONDS: Final = 75.0
 _TOKEN_REFRESH_SECONDS: Final = 60.0
@@ -48,7 +51,9 @@ class Connection:
         self._session: aiohttp.ClientSession | None = None
 
     @classmethod
-    async def load(cls, *, kubeconfig: str | None = None, context: str | None = None) -> Connection:
+    async def load(
+        cls, *, kubeconfig: str | None = None, context: str | None = None, clock: Clock | None = None
+    ) -> Connection:
         """The connection named by `kubeconfig`, else by $KUBECONFIG, else by the pod we run in, else by ~/.kube/config.
 
         Raises NotConfigured when there is none or when it cannot be read.
@@ -57,7 +62,7 @@ class Connection:
         if not path and "KUBERNETES_SERVICE_HOST" in os.environ and context is None:
             return cls(_in_cluster())
         path = path or str(Path.home() / ".kube" / "config")
-        return cls(await _from_kubeconfig(path, context))
+        return cls(await _from_kubeconfig(path, context, clock or SystemClock()))
 
     async def authorization(self) -> str | None:
         """The value of the Authorization header, refreshed when it is due; None for client certificates and plain
@@ -119,41 +124,52 @@ def _in_cluster() -> Configuration:
     return configuration
 
 
-async def _from_kubeconfig(path: str, context: str | None) -> Configuration:
-    files = [file for file in path.split(os.pathsep) if file]
-    if not any(Path(file).expanduser().is_file() for file in files):
+async def _from_kubeconfig(path: str, context: str | None, clock: Clock) -> Configuration:
+    if not _any_file(path):
         raise NotConfigured(_LOADING, f"no kubeconfig at {path}, and not running in a pod")
 
     async def read(into: Configuration) -> None:
         try:
-            await load_kube_config(path, context=context, client_configuration=into, persist_config=False)  # type: ignore[no-untyped-call]
+            await load_kube_config(  # type: ignore[no-untyped-call]
+                path, context=context, client_configuration=into, persist_config=False
+            )
         except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
             raise NotConfigured(_LOADING, f"in {path}: {type(error).__name__}: {error}") from error
 
     configuration = Configuration()
     await read(configuration)
     if "BearerToken" in configuration.api_key:
-        configuration.refresh_api_key_hook = _token_refresh(read)  # type: ignore[assignment]
+        configuration.refresh_api_key_hook = _token_refresh(read, clock)  # type: ignore[assignment]
     return configuration
 
 
-def _token_refresh(read: Callable[[Configuration], Awaitable[None]]) -> Callable[[Configuration], Awaitable[None]]:
+def _any_file(paths: str) -> bool:
+    return any(Path(file).expanduser().is_file() for file in paths.split(os.pathsep) if file)
+
+
+def _token_refresh(
+    read: Callable[[Configuration], Awaitable[None]], clock: Clock
+) -> Callable[[Configuration], Awaitable[None]]:
     """Read the kubeconfig again once a minute: token files rotate, and exec plug-ins and identity providers give
     short-lived tokens.
 
     (In a pod the library's own hook does this for the service account.)
     """
-    due = time.monotonic() + _TOKEN_REFRESH_SECONDS
+    due = clock.monotonic() + _TOKEN_REFRESH_SECONDS
 
     async def refresh(configuration: Configuration) -> None:
         nonlocal due
-        now = time.monotonic()
+        now = clock.monotonic()
         if now < due:
             return
         due = now + _TOKEN_REFRESH_SECONDS
         fresh = Configuration()
-        await read(fresh)
-        configuration.api_key.update(fresh.api_key)
+        try:
+            await read(fresh)
+        except NotConfigured as error:
+            log.warning("credentials not refreshed, the earlier ones stay in use", error=str(error))
+        else:
+            configuration.api_key.update(fresh.api_key)
 
     return refresh
 

@@ -196,7 +196,7 @@ class WorkQueue:
             if _being_cancelled():
                 raise
             self._failed(key, planned, RuntimeError("something that the handler waited for was cancelled"))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever a handler raises, its key is tried again)
             self._leave(key)
             self._failed(key, planned, error)
         else:

@@ -50,12 +50,12 @@ def main(arguments: list[str]) -> int:
 
 def demo(day: str) -> None:
     """Raises DemoError."""
-    image = _images()[IMAGE]
+    image = images()[IMAGE]
     _heading(f"the pipeline {PIPELINE} (examples/flights), steps run {image}")
     if _kubectl("get", "namespace", NAMESPACE, check=False, quiet=True).returncode:
         _kubectl("create", "namespace", NAMESPACE)
     _kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted", quiet=True)
-    _kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(_manifests(image)))
+    _kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests(image)))
 
     run = f"flights-{day}-{uuid.uuid4().hex[:5]}"
     _heading(f"a run for {day}")
@@ -73,19 +73,26 @@ def demo(day: str) -> None:
     _sluice("logs", run, "report")
     _heading(f"the published rows of {day}")
     count = _published(image, day)
-    print(f"\ndemo: {count} flights of {day} are published by {run}")
+    status = json.loads(_kubectl("get", "pipelinerun", run, "-o", "json", quiet=True).stdout)["status"]
+    outputs = {step["name"]: step.get("outputs", {}) for step in status["steps"]}
+    scheduled, cancelled = outputs["extract"]["rows"], outputs["clean"]["cancelled"]
+    if count != scheduled - cancelled:
+        raise DemoError(
+            f"{count} rows are published, but {scheduled} flights less {cancelled} cancelled ones were expected"
+        )
+    print(f"demo: of {scheduled} flights on {day}, {cancelled} were cancelled and {count} are published")
 
 
 def _heading(text: str) -> None:
     print(f"\n== {text}", flush=True)
 
 
-def _images() -> dict[str, str]:
+def images() -> dict[str, str]:
     printed = _run([sys.executable, "-m", "dev.cluster", "images", "--print"], quiet=True).stdout
     return dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
 
 
-def _manifests(image: str) -> list[dict[str, Any]]:
+def manifests(image: str) -> list[dict[str, Any]]:
     """The example as kustomize builds it, with the image that is in the cluster."""
     documents = list(yaml.safe_load_all(_kubectl("kustomize", str(ROOT / "examples" / "flights"), quiet=True).stdout))
     for document in documents:

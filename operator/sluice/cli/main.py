@@ -12,15 +12,19 @@ from pathlib import Path
 
 import typer
 
+from sluice.cli.cancel import cancel
 from sluice.cli.errors import CliError, Exit
+from sluice.cli.logs import logs
 from sluice.cli.options import Context, Kubeconfig, Namespace, Place, Verbose
+from sluice.cli.run import run
 from sluice.cli.validate import validate
 from sluice.cli.version import version
+from sluice.cli.watch import watch
 
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-for verb in (validate, version):
+for verb in (validate, run, watch, logs, cancel, version):
     app.command()(verb)
 
 

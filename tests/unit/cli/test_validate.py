@@ -271,8 +271,20 @@ JSON = st.recursive(
 @settings(max_examples=150, deadline=None)
 @given(
     where=st.sampled_from(
-        "spec metadata spec.steps spec.steps.0 spec.steps.0.name spec.steps.1.dependsOn spec.params spec.params.0 "
-        "spec.steps.0.args spec.schedule spec.steps.0.env metadata.name kind".split()
+        [
+            "kind",
+            "metadata",
+            "metadata.name",
+            "spec",
+            "spec.params",
+            "spec.params.0",
+            "spec.schedule",
+            "spec.steps",
+            "spec.steps.0",
+            "spec.steps.0.args",
+            "spec.steps.0.name",
+            "spec.steps.1.dependsOn",
+        ]
     ),
     value=JSON,
 )

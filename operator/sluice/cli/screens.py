@@ -1,0 +1,113 @@
+"""Where a run is shown: a terminal, painted again and again, or a stream, which gets a line for each change."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import typer
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from sluice.cli.run_state import RunState
+from sluice.cli.tree import Place, changes, render
+
+_FRAMES_PER_SECOND: Final = 4
+_LINES_AROUND: Final = 6
+"""Lines of the terminal that the steps cannot have: the title, `finally`, the prompt."""
+
+
+class Screen(Protocol):
+    """A place to show a run."""
+
+    run: RunState | None
+    """What is shown."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    def show(self, run: RunState, places: tuple[Place, ...]) -> None:
+        """Show this state of the run."""
+
+    def notify(self, text: str) -> None:
+        """Say something beside."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Lines:
+    """One line for each change."""
+
+    def __init__(self, write: Callable[[str], None] = typer.echo, now: Callable[[], datetime] = _now) -> None:
+        self.run: RunState | None = None
+        self._write = write
+        self._now = now
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def show(self, run: RunState, places: tuple[Place, ...]) -> None:  # noqa: ARG002 - lines have no order but time
+        """Write what has changed."""
+        for line in changes(self.run, run, self._now()):
+            self._write(line)
+        self.run = run
+
+    def notify(self, text: str) -> None:
+        """To stderr, so that the lines stay what they are."""
+        typer.echo(text, err=True)
+
+
+class Painting:
+    """A tree that changes in place, with clocks that run. The last one stays."""
+
+    def __init__(self, console: Console) -> None:
+        self.run: RunState | None = None
+        self._console = console
+        self._places: tuple[Place, ...] = ()
+        self._ascii = not (console.encoding or "").lower().startswith("utf")
+        self._live = Live(
+            get_renderable=self._frame, console=console, refresh_per_second=_FRAMES_PER_SECOND, transient=True
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.stop()
+        if self.run is not None:
+            self._console.print(render(self.run, self._places, _now(), ascii_only=self._ascii))
+
+    def show(self, run: RunState, places: tuple[Place, ...]) -> None:
+        """Paint this from now on."""
+        self.run, self._places = run, places
+
+    def notify(self, text: str) -> None:
+        """Above the tree."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def _frame(self) -> RenderableType:
+        run = self.run
+        if run is None:
+            return ""
+        rows = max(1, self._console.height - _LINES_AROUND)
+        return render(run, self._places, _now(), rows=rows, ascii_only=self._ascii)
+
+
+def make_screen() -> Screen:
+    """A painting when stdout is a terminal, else lines."""
+    console = Console()
+    return Painting(console) if console.is_terminal and sys.stdout.isatty() else Lines()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dev.cluster import progress
 from dev.cluster.cluster import Archive
 from dev.cluster.commands import run, run_logged, succeeds
+from dev.cluster.errors import ClusterError
 from dev.cluster.images import BUSYBOX
 from dev.cluster.settings import Settings
 from dev.cluster.tools import Toolbox
@@ -25,7 +27,9 @@ _BUSYBOX_SOURCE = "busybox:1.37-musl"
 def possible() -> bool:
     """Whether a Docker engine answers, and has the node image or a registry to get it from. Takes seconds where
     there is none."""
-    if shutil.which("docker") is None or not succeeds(["docker", "info"], timeout=5):
+    if shutil.which("docker") is None or not succeeds(
+        ["docker", "version", "--format", "{{.Server.Version}}"], timeout=5
+    ):
         return False
     return succeeds(["docker", "image", "inspect", _NODE_IMAGE], timeout=10) or succeeds(
         ["docker", "manifest", "inspect", _NODE_IMAGE], timeout=20
@@ -49,7 +53,7 @@ class KindCluster:
             return
         config = self._settings.cluster / "kind.json"
         config.write_text(json.dumps(configuration(self._settings.ports.apiserver), indent=2))
-        with progress.part("create the kind cluster"):
+        with progress.part("create the kind cluster"), _hint():
             run_logged(
                 [
                     *(self._kind(), "create", "cluster", "--name", _NAME, "--image", _NODE_IMAGE, "--config", config),
@@ -96,6 +100,18 @@ class KindCluster:
     def _kind(self) -> Path:
         found = shutil.which("kind")
         return Path(found) if found else self._toolbox.path("kind")
+
+
+@contextmanager
+def _hint() -> Iterator[None]:
+    """Say what else there is when this engine cannot run kind, as one without privileged containers."""
+    try:
+        yield
+    except ClusterError as error:
+        raise ClusterError(
+            f"{error}\nWhere Docker cannot run kind, try without it: make cluster-down, then "
+            "SLUICE_CLUSTER_PROVIDER=local make cluster"
+        ) from error
 
 
 def configuration(api_port: int) -> dict[str, object]:

@@ -10,7 +10,9 @@ each pod that stay behind when a pod's end is not seen.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from dev.cluster.commands import run, succeeds
@@ -93,25 +95,31 @@ def down() -> None:
         note.unlink()
 
 
-def _remove_chains(family: str, table: str) -> None:
-    """Remove every chain of ours and kube-proxy's from one table, and the rules that lead to them, in one
-    transaction."""
-    if not succeeds([family, "-w", "-t", table, "-S"]):
-        return  # no such table in this kernel
-    rules = run([family, "-w", "-t", table, "-S"]).splitlines()
-    chains = [words[1] for rule in rules if (words := rule.split())[0] == "-N" and words[1].startswith((_OWN, _PROXY))]
-    if not chains:
-        return
+def removal(rules: Sequence[str]) -> list[str]:
+    """Give the lines for iptables-restore that take our chains and kube-proxy's out of a table, and the rules that lead
+    to them. `rules` lists the table as `iptables -S` does."""
+    words = [shlex.split(rule) for rule in rules]
+    chains = [rule[1] for rule in words if rule[0] == "-N" and rule[1].startswith((_OWN, _PROXY))]
     leading = [
-        f"-D{rule[2:]}"
-        for rule in rules
-        if rule.startswith("-A ") and rule.split()[1] not in chains and set(rule.split()) & set(chains)
+        f"-D{line[2:]}"
+        for line, rule in zip(rules, words, strict=True)
+        if rule[0] == "-A" and rule[1] not in chains and any(pair in _jumps(chains) for pair in pairwise(rule))
     ]
-    run(
-        [f"{family}-restore", "-w", "--noflush"],
-        stdin=_script(table, [*leading, *(f"-F {chain}" for chain in chains), *(f"-X {chain}" for chain in chains)]),
-    )
+    return [*leading, *(f"-F {chain}" for chain in chains), *(f"-X {chain}" for chain in chains)]
 
 
-def _script(table: str, lines: list[str]) -> str:
+def _jumps(chains: Sequence[str]) -> set[tuple[str, str]]:
+    return {(flag, chain) for flag in ("-j", "-g") for chain in chains}
+
+
+def _remove_chains(family: str, table: str) -> None:
+    """Take our part out of one table, in one transaction."""
+    listing = [family, "-w", "-t", table, "-S"]
+    if not succeeds(listing):
+        return  # no such table in this kernel
+    if lines := removal(run(listing).splitlines()):
+        run([f"{family}-restore", "-w", "--noflush"], stdin=_script(table, lines))
+
+
+def _script(table: str, lines: Sequence[str]) -> str:
     return "\n".join((f"*{table}", *lines, "COMMIT", ""))

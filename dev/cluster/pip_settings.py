@@ -30,7 +30,7 @@ _KEPT = (
 
 def mounts(folder: Path) -> list[str]:
     """Write a pip.conf to `folder`, and give what to mount for it: `SOURCE:TARGET:ro`, for `buildah build --volume`."""
-    settings = _settings(run([sys.executable, "-m", "pip", "config", "list"]))
+    settings = parse(run([sys.executable, "-m", "pip", "config", "list"]))
     file = folder / "pip.conf"
     file.touch(mode=0o600)
     file.write_text("[global]\n" + "".join(f"{name} = {value}\n" for name, value in settings.items()))
@@ -39,7 +39,7 @@ def mounts(folder: Path) -> list[str]:
     return [f"{file}:/etc/pip.conf:ro", *(f"{path}:{path}:ro" for path in wanted if path.exists())]
 
 
-def _settings(listing: str) -> dict[str, str]:
+def parse(listing: str) -> dict[str, str]:
     """Read `pip config list`: lines such as global.cert='/etc/...'. The environment's, which pip lists last but
     prefers, win."""
     found: dict[str, str] = {}

@@ -58,7 +58,7 @@ class Settings:
     cache: Path
     """Built tools, image archives, buildah's storage. SLUICE_CACHE."""
     cluster: Path
-    """State of the running cluster. SLUICE_CLUSTER_DIR."""
+    """State of the running cluster, or of what runs beside a given one. SLUICE_CLUSTER_DIR."""
     given_kubeconfig: Path | None
     """The kubeconfig of a cluster that is not ours to start or stop. SLUICE_KUBECONFIG."""
     provider: str | None
@@ -80,6 +80,9 @@ class Settings:
                 "sockets are limited: choose a shorter one"
             )
         given = environment.get("SLUICE_KUBECONFIG")
+        if given:
+            # What is started beside somebody else's cluster must not be mistaken for a cluster of ours.
+            cluster = cluster.with_name(f"{cluster.name}-given")
         provider = environment.get("SLUICE_CLUSTER_PROVIDER") or None
         if provider not in (None, "kind", "local"):
             raise ClusterError(f"SLUICE_CLUSTER_PROVIDER={provider!r}: it is kind or local, or left out")

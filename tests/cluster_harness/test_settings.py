@@ -33,3 +33,9 @@ def test_one_port_is_overridden_by_its_variable() -> None:
 def test_what_cannot_work_is_refused(variable: str, value: str, complaint: str) -> None:
     with pytest.raises(ClusterError, match=complaint):
         Settings.from_environment({variable: value})
+
+
+def test_beside_a_given_cluster_nothing_of_ours_is_touched() -> None:
+    ours = Settings.from_environment({"SLUICE_CLUSTER_DIR": "/c"})
+    beside = Settings.from_environment({"SLUICE_CLUSTER_DIR": "/c", "SLUICE_KUBECONFIG": "/k"})
+    assert beside.cluster != ours.cluster

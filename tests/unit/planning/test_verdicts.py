@@ -39,7 +39,8 @@ def looks(text: str) -> list[Look]:
     [
         (5.0, PASS),
         (0.0, PASS),
-        (10.0, PASS),
+        (9.0, PASS),
+        (10.0, WARN),
         (10.1, FAIL),
         (-0.1, FAIL),
         (9.5, WARN),
@@ -116,9 +117,7 @@ def test_a_check_has_to_hold_for_as_long_as_it_says() -> None:
         ([CheckResult("a", FAIL), CheckResult("b", PASS, weight=99)], ScoreLines(90, 50), FAIL),
     ],
 )
-def test_checks_combine_into_a_verdict(
-    checks: list[CheckResult], lines: ScoreLines | None, expected: Outcome
-) -> None:
+def test_checks_combine_into_a_verdict(checks: list[CheckResult], lines: ScoreLines | None, expected: Outcome) -> None:
     assert combine(checks, lines).outcome is expected
 
 

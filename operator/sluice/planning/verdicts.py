@@ -1,0 +1,307 @@
+"""The algebra of verdicts: from measurements to an outcome, from outcomes to a verdict, to what happens next.
+
+Three small steps, each a pure function:
+
+    judge_value(measured value, bounds)             -> Outcome of one look
+    judge_samples(history of looks, limits)         -> Outcome of a check that is looked at again and again
+    combine(outcomes with severity, weight...)      -> Verdict of the gate
+    decide(verdict, dry run)                        -> Continue, Stop or Hold
+
+One rule stands above all others: what is missing, stale, not a number or failing to be measured is never a Pass (safety
+rule 4). It is Inconclusive (nothing is known) or Error (it could not be found out), and a check says what that means:
+hold, fail, or count as a failed look.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What one check came to."""
+
+    PASS = "Pass"  # noqa: S105 - a word, not a password
+    WARN = "Warn"
+    FAIL = "Fail"
+    INCONCLUSIVE = "Inconclusive"
+    ERROR = "Error"
+
+
+class Severity(StrEnum):
+    """How much a check's outcome counts."""
+
+    BLOCK = "Block"
+    WARN = "Warn"
+    INFO = "Info"
+
+
+class NoData(StrEnum):
+    """What a check does with a look that was Inconclusive or an Error."""
+
+    HOLD = "Hold"
+    FAIL = "Fail"
+    COUNT = "Count"
+
+
+class Decision(StrEnum):
+    """What a step or a canary does on a verdict."""
+
+    CONTINUE = "Continue"
+    STOP = "Stop"
+    HOLD = "Hold"
+
+
+BADNESS: Mapping[Outcome, int] = {
+    Outcome.PASS: 0,
+    Outcome.WARN: 1,
+    Outcome.INCONCLUSIVE: 2,
+    Outcome.ERROR: 3,
+    Outcome.FAIL: 4,
+}
+"""The order in which outcomes outweigh each other in a verdict. A known failure outweighs not knowing."""
+
+SEVERITY_TABLE: Mapping[Severity, Mapping[Outcome, Outcome]] = {
+    Severity.BLOCK: {outcome: outcome for outcome in Outcome},
+    Severity.WARN: {
+        Outcome.PASS: Outcome.PASS,
+        Outcome.WARN: Outcome.WARN,
+        Outcome.FAIL: Outcome.WARN,
+        Outcome.INCONCLUSIVE: Outcome.WARN,
+        Outcome.ERROR: Outcome.WARN,
+    },
+    Severity.INFO: dict.fromkeys(Outcome, Outcome.PASS),
+}
+"""What an outcome contributes to the gate's verdict, by the severity of its check."""
+
+DECISION_TABLE: Mapping[Outcome, Decision] = {
+    Outcome.PASS: Decision.CONTINUE,
+    Outcome.WARN: Decision.CONTINUE,
+    Outcome.INCONCLUSIVE: Decision.HOLD,
+    Outcome.ERROR: Decision.HOLD,
+    Outcome.FAIL: Decision.STOP,
+}
+"""What happens on a verdict."""
+
+CREDIT: Mapping[Outcome, float] = {
+    Outcome.PASS: 1.0,
+    Outcome.WARN: 0.5,
+    Outcome.FAIL: 0.0,
+    Outcome.INCONCLUSIVE: 0.0,
+    Outcome.ERROR: 0.0,
+}
+"""Share of its weight that a check earns for the score."""
+
+
+def worst(*outcomes: Outcome) -> Outcome:
+    """The outcome that outweighs the others; Inconclusive of none at all."""
+    return max(outcomes, key=BADNESS.__getitem__, default=Outcome.INCONCLUSIVE)
+
+
+# -- one look ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """An interval that a value has to lie in, ends included. None: no bound on that side."""
+
+    min: float | None = None
+    max: float | None = None
+
+    def hold(self, value: float) -> bool:
+        """Whether `value` lies inside. Never true of NaN."""
+        if math.isnan(value):
+            return False
+        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
+
+    def __str__(self) -> str:
+        sides = []
+        if self.min is not None:
+            sides.append(f">= {self.min:g}")
+        if self.max is not None:
+            sides.append(f"<= {self.max:g}")
+        return " and ".join(sides) or "any number"
+
+
+@dataclass(frozen=True)
+class Look:
+    """One measurement and what it came to."""
+
+    at: datetime
+    outcome: Outcome
+    value: float | None = None
+    message: str = ""
+
+
+def judge_value(value: float | None, fail: Bounds, warn: Bounds | None = None) -> tuple[Outcome, str]:
+    """(outcome, message) of a measured value. None, NaN and infinity are no evidence: Inconclusive."""
+    if value is None:
+        return Outcome.INCONCLUSIVE, "no value"
+    if math.isnan(value):
+        return Outcome.INCONCLUSIVE, "NaN is not a measurement"
+    if math.isinf(value):
+        return Outcome.INCONCLUSIVE, f"{value} is not a measurement"
+    if not fail.hold(value):
+        return Outcome.FAIL, f"{value:g} is not {fail}"
+    if warn is not None and not warn.hold(value):
+        return Outcome.WARN, f"{value:g} is not {warn}"
+    return Outcome.PASS, f"{value:g}"
+
+
+# -- looks over time --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When repeated looks make an outcome.
+
+    A check fails when more than `consecutive` looks in a row failed, or more than `total` of all; with both 0 (the
+    default) the first failed look is enough. It passes when at least `min_samples` looks were conclusive, the newest of
+    them did not fail, and, with `sustained`, no look failed for that long.
+    """
+
+    consecutive: int = 0
+    total: int | None = None
+    min_samples: int = 1
+    sustained: timedelta = timedelta(0)
+    no_data: NoData = NoData.HOLD
+
+
+def judge_samples(looks: Sequence[Look], limits: Limits, now: datetime) -> tuple[Outcome, str]:
+    """(outcome, message) of a check from all its looks, oldest first."""
+    in_row = total = conclusive = 0
+    last_failure: datetime | None = None
+    newest: Outcome | None = None
+    unknown = ""
+    for look in looks:
+        outcome = look.outcome
+        if outcome in (Outcome.INCONCLUSIVE, Outcome.ERROR):
+            unknown = look.message
+            if limits.no_data is NoData.HOLD:
+                newest = outcome
+                continue
+            outcome = Outcome.FAIL
+        conclusive += 1
+        newest = outcome
+        if outcome is Outcome.FAIL:
+            in_row, total, last_failure = in_row + 1, total + 1, look.at
+            if limits.no_data is NoData.FAIL and look.outcome is not Outcome.FAIL:
+                return Outcome.FAIL, f"no evidence: {look.message}"
+        else:
+            in_row = 0
+        if in_row > limits.consecutive:
+            return Outcome.FAIL, f"{look.message} ({in_row}/{limits.consecutive + 1})"
+        if limits.total is not None and total > limits.total:
+            return Outcome.FAIL, f"{look.message} ({total} of {limits.total} failures allowed)"
+    if newest is None:
+        return Outcome.INCONCLUSIVE, "not measured yet"
+    if newest in (Outcome.INCONCLUSIVE, Outcome.ERROR):
+        return newest, unknown
+    if newest is Outcome.FAIL:
+        return Outcome.INCONCLUSIVE, f"failing, within its limits ({in_row}/{limits.consecutive + 1})"
+    if conclusive < limits.min_samples:
+        return Outcome.INCONCLUSIVE, f"{conclusive} of {limits.min_samples} samples"
+    if looks and limits.sustained > timedelta(0):
+        since = last_failure if last_failure is not None else looks[0].at
+        if now - since < limits.sustained:
+            return Outcome.INCONCLUSIVE, f"holds for {(now - since).total_seconds():.0f} s"
+    return newest, looks[-1].message
+
+
+# -- a gate -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a gate is told of one of its checks."""
+
+    name: str
+    outcome: Outcome
+    severity: Severity = Severity.BLOCK
+    weight: float = 1.0
+    critical: bool = False
+    """Its failure ends the evaluation at once, and no exemption covers it."""
+    exempt: bool = False
+    """A valid exemption covers it: a Fail counts as a Warn. Not knowing is not covered."""
+    no_data: NoData = NoData.HOLD
+    message: str = ""
+
+    @property
+    def effective(self) -> Outcome:
+        """The outcome after `no_data`, exemption and severity: what it contributes to the verdict."""
+        outcome = self.outcome
+        if outcome in (Outcome.INCONCLUSIVE, Outcome.ERROR) and self.no_data is not NoData.HOLD:
+            outcome = Outcome.FAIL
+        if outcome is Outcome.FAIL and self.exempt and not self.critical:
+            outcome = Outcome.WARN
+        if self.critical:
+            return outcome
+        return SEVERITY_TABLE[self.severity][outcome]
+
+
+@dataclass(frozen=True)
+class ScoreLines:
+    """Lines of the 0-100 score. A score can lower a verdict, never raise it."""
+
+    passing: float = 0.0
+    warning: float = 0.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate came to."""
+
+    outcome: Outcome
+    score: float
+    """0 to 100: the weighted share of checks that passed; Info checks do not count."""
+    worst_check: str | None
+    message: str
+    counts: Mapping[Outcome, int] = field(default_factory=dict)
+
+
+def combine(checks: Sequence[CheckResult], lines: ScoreLines | None = None) -> Verdict:
+    """The verdict of a gate over its checks. Without any check that counts it is Inconclusive.
+
+    Adding a check whose effective outcome is Fail never improves it: the worst contribution decides, and the score only
+    lowers what the severities say.
+    """
+    counting = [check for check in checks if check.severity is not Severity.INFO or check.critical]
+    counts = {outcome: sum(check.outcome is outcome for check in checks) for outcome in Outcome}
+    if not counting:
+        return Verdict(Outcome.INCONCLUSIVE, 0.0, None, "no check counts", counts)
+    score = _score(counting)
+    by_severity = worst(*(check.effective for check in counting))
+    by_score, score_message = _by_score(score, lines)
+    outcome = worst(by_severity, by_score)
+    leading = max(counting, key=lambda check: (BADNESS[check.effective], BADNESS[check.outcome], check.weight))
+    if outcome is Outcome.PASS:
+        return Verdict(outcome, score, None, f"{len(counting)} checks passed", counts)
+    if BADNESS[by_score] > BADNESS[by_severity]:
+        return Verdict(outcome, score, leading.name, score_message, counts)
+    return Verdict(outcome, score, leading.name, f"{leading.name}: {leading.message}", counts)
+
+
+def _score(checks: Sequence[CheckResult]) -> float:
+    total = sum(check.weight for check in checks)
+    if total <= 0:
+        return 0.0
+    earned = sum(check.weight * CREDIT[_for_score(check)] for check in checks)
+    return round(100 * earned / total, 1)
+
+
+def _for_score(check: CheckResult) -> Outcome:
+    return Outcome.WARN if check.outcome is Outcome.FAIL and check.exempt and not check.critical else check.outcome
+
+
+def _by_score(score: float, lines: ScoreLines | None) -> tuple[Outcome, str]:
+    if lines is None or score >= lines.passing:
+        return Outcome.PASS, ""
+    if score >= lines.warning:
+        return Outcome.WARN, f"score {score:g} is below {lines.passing:g}"
+    return Outcome.FAIL, f"score {score:g} is below {lines.warning:g}"
+
+
+def decide(verdict: Outcome, *, dry_run: bool = False) -> Decision:
+    """What happens on a verdict. A dry run never stops or holds anything."""
+    return Decision.CONTINUE if dry_run else DECISION_TABLE[verdict]

@@ -80,7 +80,7 @@ class World:
             run=self.view(),
             pipeline=pipeline_view(self.spec),
             revision=revision_view(self.spec),
-            pods=tuple(self.cache.values()),
+            pods=tuple(pod for pod in self.cache.values() if pod.run_uid == self.view().uid),
             refusals=dict(self.refusals),
             now=self.now,
         )

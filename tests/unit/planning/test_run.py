@@ -419,9 +419,8 @@ def test_finally_steps_run_after_a_timeout() -> None:
     start(world, "tidy")
     world.advance(minutes=10)
     world.settle()
-    assert is_live(world.pod("tidy")) and not world.pod("tidy").stopping, (
-        "the clock of the run is not that of finally steps"
-    )
+    assert is_live(world.pod("tidy"))
+    assert not world.pod("tidy").stopping, "the clock of the run is not that of finally steps"
     finish(world, "tidy")
     ends_as(world, RunPhase.FAILED, Reason.RUN_TIMED_OUT, "the run lasted longer than 10m")
 

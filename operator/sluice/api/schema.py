@@ -10,17 +10,22 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from typing import Any
 
 import cel
-from pydantic import AwareDatetime, TypeAdapter, ValidationError
 
 from sluice.api.base import Json
 from sluice.api.crd import KINDS, Kind, Schema, definition
 from sluice.api.names import API_VERSION
 
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+_DATE_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt]([01][0-9]|2[0-3])(:[0-5][0-9]){2}(.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+"""What kube-openapi takes for `format: date-time`."""
+_INT64 = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,26 @@ def required(field: str, detail: str = "") -> FieldError:
 
 
 def show(value: Json) -> str:
-    """A value as it appears in a message: JSON, cut when very long."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """A value as it appears in a message: a string as Go quotes it, all else as JSON; cut when very long."""
+    text = _quote(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text if len(text) <= 200 else text[:200] + "..."
+
+
+_ESCAPES = dict(zip('"\\\a\b\f\n\r\t\v', '"\\abfnrtv', strict=True))
+
+
+def _quote(text: str) -> str:
+    """`text` in quotes, as Go's %q writes it."""
+
+    def written(char: str) -> str:
+        if char in _ESCAPES:
+            return f"\\{_ESCAPES[char]}"
+        if char.isprintable():
+            return char
+        code = ord(char)
+        return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+    return f'"{"".join(map(written, text))}"'
 
 
 @cache
@@ -91,9 +113,31 @@ def check_object(manifest: dict[str, Any]) -> list[FieldError]:
     metadata = manifest.get("metadata")
     if not isinstance(metadata, dict) or not (metadata.get("name") or metadata.get("generateName")):
         return [required("metadata.name", "name or generateName is required")]
-    plain = {**manifest, "metadata": {k: v for k, v in metadata.items() if k in ("name", "generateName")}}
+    plain = as_stored({**manifest, "metadata": {k: v for k, v in metadata.items() if k in ("name", "generateName")}})
     errors = list(_check(plain, schema, ""))
     return errors or list(_rules(plain, schema, ""))
+
+
+def as_stored(manifest: dict[str, Any]) -> dict[str, Any]:
+    """`manifest`, of one of our kinds, as the API server stores it: fields that are null are not there, and 3.0 is 3."""
+    stored: dict[str, Any] = _stored(manifest, schema_of(manifest["kind"]))
+    return stored
+
+
+def _stored(value: Json, schema: Schema) -> Any:
+    if isinstance(value, list):
+        return [_stored(item, schema.get("items", {})) for item in value]
+    if isinstance(value, dict):
+        known, others = schema.get("properties", {}), schema.get("additionalProperties")
+        below = {name: known.get(name, others) for name in value}
+        return {
+            name: _stored(child, below[name] or {})
+            for name, child in value.items()
+            if child is not None or below[name] is None
+        }
+    if isinstance(value, float) and value.is_integer() and int(value) in _INT64:
+        return int(value)
+    return value
 
 
 _METADATA_FIELDS = frozenset(
@@ -116,9 +160,9 @@ def _unknown(value: Json, schema: Schema, path: str) -> Iterator[str]:
     """Paths of fields that the schema does not know."""
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return
-    if isinstance(value, list) and "items" in schema:
+    if isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _unknown(item, schema["items"], f"{path}[{index}]")
+            yield from _unknown(item, schema.get("items", {}), f"{path}[{index}]")
     if not isinstance(value, dict):
         return
     known = schema.get("properties", {})
@@ -137,11 +181,26 @@ def _unknown(value: Json, schema: Schema, path: str) -> Iterator[str]:
 def _type_matches(value: Json, schema: Schema) -> bool:
     wanted = schema.get("type")
     if schema.get("x-kubernetes-int-or-string"):
-        return isinstance(value, int | str) and not isinstance(value, bool)
+        return _json_type(value) in ("integer", "string")
     if wanted is None:
         return True
-    actual = _JSON_TYPES.get(type(value))
+    actual = _json_type(value)
     return actual == wanted or (wanted == "number" and actual == "integer")
+
+
+def _json_type(value: Json) -> str:
+    if isinstance(value, int) and value not in _INT64:
+        return "number"
+    return _JSON_TYPES.get(type(value), "null")
+
+
+def _wrong_type(value: Json, schema: Schema, path: str) -> FieldError:
+    actual, wanted = _json_type(value), schema.get("type", "integer,string")
+    if schema.get("format") == "date-time" and not isinstance(value, list):
+        # Formats are looked at first, and they call types by their names in Go.
+        wanted = "date-time"
+        actual = {"integer": "int64", "number": "float64"}.get(actual, "")
+    return FieldError(path, "Invalid value", f'"{actual}"', f'{path} in body must be of type {wanted}: "{actual}"')
 
 
 def _check(value: Json, schema: Schema, path: str) -> Iterator[FieldError]:
@@ -149,9 +208,7 @@ def _check(value: Json, schema: Schema, path: str) -> Iterator[FieldError]:
     if foreign := schema.keys() - _KNOWN:
         raise AssertionError(f"{path}: the schema uses {sorted(foreign)}, which is not implemented here")
     if not _type_matches(value, schema):
-        actual = _JSON_TYPES.get(type(value), "null")
-        wanted = schema.get("type", "integer or string")
-        yield FieldError(path, "Invalid value", f'"{actual}"', f'{path} in body must be of type {wanted}: "{actual}"')
+        yield _wrong_type(value, schema, path)
         return
     if "enum" in schema and value not in schema["enum"]:
         allowed = ", ".join(show(item) for item in schema["enum"])
@@ -167,12 +224,12 @@ def _check(value: Json, schema: Schema, path: str) -> Iterator[FieldError]:
             yield from _check_list(value, schema, path)
         case dict():
             for name in schema.get("required", ()):
-                if value.get(name) is None:
+                if name not in value:
                     yield required(_child(path, name))
             known = schema.get("properties", {})
             for name, child in value.items():
                 below = known.get(name, schema.get("additionalProperties"))
-                if isinstance(below, dict) and not (child is None and name in known):
+                if isinstance(below, dict):
                     yield from _check(child, below, _child(path, name))
 
 
@@ -184,11 +241,20 @@ def _check_string(value: str, schema: Schema, path: str) -> Iterator[FieldError]
         yield invalid(path, value, at_least)
     if "pattern" in schema and not re.search(schema["pattern"].replace("$", r"\Z"), value):
         yield invalid(path, value, f"{path} in body should match '{schema['pattern']}'")
-    if schema.get("format") == "date-time":
-        try:
-            TypeAdapter(AwareDatetime).validate_python(value)
-        except ValidationError:
-            yield invalid(path, value, f"{path} in body must be of type date-time: {show(value)}")
+    if schema.get("format") == "date-time" and not _is_date_time(value):
+        yield invalid(path, value, f"{path} in body must be of type date-time: {show(value)}")
+
+
+def _is_date_time(text: str) -> bool:
+    match = _DATE_TIME.fullmatch(text)
+    if match is None:
+        return False
+    try:
+        # Go has a year 0000, which Python has not; like it, it is a leap year.
+        date.fromisoformat(match[1].replace("0000", "2000", 1) if text.startswith("0000") else match[1])
+    except ValueError:
+        return False
+    return True
 
 
 def _check_number(value: float, schema: Schema, path: str) -> Iterator[FieldError]:
@@ -221,17 +287,24 @@ def _check_list(value: list[Json], schema: Schema, path: str) -> Iterator[FieldE
         seen.append(key)
 
 
+def _message(row: dict[str, str], value: Json) -> str:
+    """What a rule says of `value`. A message of several lines is not taken, as by the API server."""
+    if "messageExpression" in row:
+        message = str(cel.evaluate(row["messageExpression"], {"self": value}))
+        if "\n" not in message:
+            return message
+    return row["message"]
+
+
 def _rules(value: Json, schema: Schema, path: str) -> Iterator[FieldError]:
     """Errors of the CEL rules. Only of a value whose schema holds: rules may rely on it."""
-    if value is None:
-        return
     for row in schema.get("x-kubernetes-validations", ()):
-        if not cel.evaluate(row["rule"], {"self": value}):
-            message = row["message"]
-            if "messageExpression" in row:
-                message = cel.evaluate(row["messageExpression"], {"self": value})
-            shown = None if isinstance(value, dict | list) else show(value)
-            yield FieldError(path, "Invalid value", shown, message)
+        shown = None if isinstance(value, dict | list) else show(value)
+        try:
+            if not cel.evaluate(row["rule"], {"self": value}):
+                yield FieldError(path, "Invalid value", shown, _message(row, value))
+        except (RuntimeError, ValueError) as error:
+            yield FieldError(path, "Invalid value", shown, f"{error} evaluating rule: {row['message']}")
     if isinstance(value, list) and "items" in schema:
         for index, item in enumerate(value):
             yield from _rules(item, schema["items"], f"{path}[{index}]")

@@ -3,7 +3,6 @@
 from typing import Any
 
 import kopf
-from pydantic import ValidationError
 
 from sluice.api.run import PipelineRunSpec
 from sluice.api.schema import FieldError, not_found
@@ -32,10 +31,8 @@ async def review_run(client: KubeClient, manifest: dict[str, Any], old: dict[str
     if old is not None:
         _refuse(check_run_change(old.get("spec") or {}, manifest.get("spec") or {}))
         return
-    try:
-        spec = PipelineRunSpec.model_validate(manifest.get("spec"))
-    except ValidationError as error:
-        raise kopf.AdmissionError(str(error), code=INVALID) from error
+    _refuse(check_manifest(manifest))
+    spec = PipelineRunSpec.model_validate(manifest["spec"])
     namespace = manifest["metadata"].get("namespace") or "default"
     try:
         found = await client.get(DATA_PIPELINES, namespace, spec.pipeline.name, timeout=3)

@@ -8,7 +8,7 @@ from sluice.api.base import Json
 from sluice.api.pipeline import Param, ParamType
 from sluice.api.schema import FieldError, invalid, required, show
 
-_TYPES: dict[ParamType, str] = {
+TYPES: dict[ParamType, str] = {
     "string": "a string",
     "integer": "an integer",
     "number": "a number",
@@ -16,6 +16,7 @@ _TYPES: dict[ParamType, str] = {
     "array": "an array",
     "object": "an object",
 }
+"""The types in words."""
 
 
 def has_type(value: Json, wanted: ParamType) -> bool:
@@ -41,7 +42,7 @@ def has_type(value: Json, wanted: ParamType) -> bool:
 def check_value(param: Param, value: Json, field: str) -> Iterator[FieldError]:
     """What is wrong with `value` for `param`."""
     if not has_type(value, param.type):
-        yield invalid(field, value, f"must be {_TYPES[param.type]}")
+        yield invalid(field, value, f"must be {TYPES[param.type]}")
         return
     if param.enum is not None and value not in param.enum:
         allowed = ", ".join(show(item) for item in param.enum)
@@ -64,7 +65,7 @@ def check_declaration(param: Param, field: str) -> Iterator[FieldError]:
     """What is wrong with the declaration itself: bounds of another type, a pattern that does not compile, the default."""
     if param.pattern is not None:
         if param.type != "string":
-            yield invalid(f"{field}.pattern", param.pattern, f"is for strings; this parameter is {_TYPES[param.type]}")
+            yield invalid(f"{field}.pattern", param.pattern, f"is for strings; this parameter is {TYPES[param.type]}")
         try:
             re.compile(param.pattern)
         except re.error as error:
@@ -72,15 +73,15 @@ def check_declaration(param: Param, field: str) -> Iterator[FieldError]:
             return
     for name, bound in (("minimum", param.minimum), ("maximum", param.maximum)):
         if bound is not None and param.type not in ("integer", "number"):
-            yield invalid(f"{field}.{name}", bound, f"is for numbers; this parameter is {_TYPES[param.type]}")
+            yield invalid(f"{field}.{name}", bound, f"is for numbers; this parameter is {TYPES[param.type]}")
     for name, length in (("minLength", param.min_length), ("maxLength", param.max_length)):
         if length is not None and param.type not in ("string", "array"):
             yield invalid(
-                f"{field}.{name}", length, f"is for strings and arrays; this parameter is {_TYPES[param.type]}"
+                f"{field}.{name}", length, f"is for strings and arrays; this parameter is {TYPES[param.type]}"
             )
     for index, item in enumerate(param.enum or ()):
         if not has_type(item, param.type):
-            yield invalid(f"{field}.enum[{index}]", item, f"must be {_TYPES[param.type]}")
+            yield invalid(f"{field}.enum[{index}]", item, f"must be {TYPES[param.type]}")
     if param.default is not None:
         yield from check_value(param, param.default, f"{field}.default")
 
@@ -99,7 +100,7 @@ def check_params(declared: Sequence[Param], given: Mapping[str, Json], field: st
             )
     for param in declared:
         if param.name not in given and param.default is None:
-            errors.append(required(f"{field}.{param.name}", f"{_TYPES[param.type]} without a default"))
+            errors.append(required(f"{field}.{param.name}", f"{TYPES[param.type]} without a default"))
     return errors
 
 

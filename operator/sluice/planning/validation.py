@@ -13,25 +13,30 @@ from pydantic import ValidationError
 from sluice.api.names import GROUP
 from sluice.api.pipeline import DataPipelineSpec, Step
 from sluice.api.run import PipelineRunSpec
-from sluice.api.schema import FieldError, check_object, invalid, not_found, show
+from sluice.api.schema import FieldError, as_stored, check_object, invalid, not_found, show
 from sluice.planning.graph import ancestors, find_cycle
-from sluice.planning.params import check_declaration, check_params
+from sluice.planning.params import TYPES, check_declaration, check_params, has_type
 from sluice.planning.references import FINALLY_NAMES, PLAIN_NAMES, Reference, fields_of, references
 from sluice.planning.schedule import check_schedule
 
 MAX_ERRORS = 20
 """Errors reported of one object; more would hide the first."""
 
+_SPECS: dict[str, type[DataPipelineSpec | PipelineRunSpec]] = {
+    "DataPipeline": DataPipelineSpec,
+    "PipelineRun": PipelineRunSpec,
+}
+
 
 def check_manifest(manifest: dict[str, Any]) -> list[FieldError]:
     """All that is wrong with a manifest of ours, [] when nothing or when its kind is not ours. The shape comes first."""
     errors = check_object(manifest)
-    if not errors and manifest.get("kind") == "DataPipeline":
+    if not errors and manifest.get("kind") in _SPECS:
         try:
-            spec = DataPipelineSpec.model_validate(manifest.get("spec"))
+            spec = _SPECS[manifest["kind"]].model_validate(as_stored(manifest)["spec"])
         except ValidationError as error:
-            return [invalid(_path(row["loc"]), None, row["msg"]) for row in error.errors()][:MAX_ERRORS]
-        errors = check_pipeline(spec)
+            return [invalid(_path(row["loc"]), row["input"], row["msg"]) for row in error.errors()][:MAX_ERRORS]
+        errors = check_pipeline(spec) if isinstance(spec, DataPipelineSpec) else []
     return errors[:MAX_ERRORS]
 
 
@@ -48,6 +53,7 @@ def check_pipeline(spec: DataPipelineSpec) -> list[FieldError]:
         *_check_references(spec),
         *(error for i, param in enumerate(spec.params) for error in check_declaration(param, f"spec.params[{i}]")),
         *(check_schedule(spec.schedule, "spec.schedule") if spec.schedule is not None else ()),
+        *_check_outputs(spec),
         *_check_templates(spec),
     ]
 
@@ -162,6 +168,15 @@ def _check_reference(
             yield invalid(at, text, "can only be used in finally steps")
     elif reference.path not in PLAIN_NAMES:
         yield not_found(at, text, f"no such reference; {_closest(reference.path, PLAIN_NAMES)}")
+
+
+def _check_outputs(spec: DataPipelineSpec) -> Iterator[FieldError]:
+    for field, steps in (("spec.steps", spec.steps), ("spec.finally", spec.finally_)):
+        for index, step in enumerate(steps):
+            for position, output in enumerate(step.outputs):
+                if output.type is not None and output.default is not None and not has_type(output.default, output.type):
+                    at = f"{field}[{index}].outputs[{position}].default"
+                    yield invalid(at, output.default, f"must be {TYPES[output.type]}")
 
 
 def _check_templates(spec: DataPipelineSpec) -> Iterator[FieldError]:

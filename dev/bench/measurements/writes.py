@@ -1,0 +1,102 @@
+"""F04: what the operator writes to the API server, counted on both sides.
+
+The API server does not say who wrote. What only the operator writes to is told apart by its resource: runs, their
+status, pipelines' status, pods (POST, which the benchmark does not do meanwhile) and core Events (the scheduler writes
+those of events.k8s.io). Runs in other namespaces disturb the count, and are reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from dev.bench import counters
+from dev.bench.bench import Bench
+from dev.bench.counters import Scrape
+from dev.bench.figures import Figure
+from dev.bench.manifests import SIMULATED
+
+CHAINS = 5
+STEPS = 10
+SINGLE = 40
+QUIET_SECONDS = 60
+_WRITES = ("create", "patch", "apply", "delete")
+_OURS = {"pipelineruns", "datapipelines", "controllerrevisions"}
+
+Row = tuple[str, str]
+"""(verb, resource with its subresource)"""
+
+
+async def measure(bench: Bench) -> list[Figure]:
+    """Writes a step, in chains of ten and in runs of one step."""
+    return [
+        *await _count(bench, "chain", steps=STEPS, runs=CHAINS),
+        *await _count(bench, "single", steps=1, runs=SINGLE),
+    ]
+
+
+async def measure_quiet(bench: Bench) -> list[Figure]:
+    """Writes in a minute in which nothing changes."""
+    await bench.pipeline(STEPS, SIMULATED)
+    await bench.settled()
+    before = await bench.operator()
+    await asyncio.sleep(QUIET_SECONDS)
+    growth = (await bench.operator()).since(before)
+    writes = sum(_own_writes(growth).values())
+    return [Figure("writes-quiet", writes * 60 / QUIET_SECONDS, "1/min", await _disturbance(bench, growth))]
+
+
+async def _count(bench: Bench, name: str, *, steps: int, runs: int) -> list[Figure]:
+    pipeline = await bench.pipeline(steps, SIMULATED)
+    await bench.settled()
+    operator, server = await bench.operator(), await counters.api_server(bench.client)
+    for _ in range(runs):
+        run, _ = await bench.submit(pipeline)
+        await bench.all_ended([run], 60)
+    await bench.settled()
+    own = (await bench.operator()).since(operator)
+    seen = (await counters.api_server(bench.client)).since(server)
+    done = runs * steps
+    mine, theirs = _own_writes(own), _server_writes(seen)
+    theirs["POST", "pipelineruns"] -= runs  # the benchmark's own
+    status = theirs["PATCH", "pipelineruns/status"] + theirs["PATCH", "datapipelines/status"]
+    reconciles = own.total("sluice_reconcile_total")
+    disturbed = await _disturbance(bench, own)
+    return [
+        Figure(f"writes-{name}", sum(mine.values()) / done, "1/step", _per_step(mine, done) + disturbed),
+        Figure(f"writes-{name}-server", sum(theirs.values()) / done, "1/step", _per_step(theirs, done)),
+        Figure(
+            f"status-writes-{name}",
+            status / max(1.0, reconciles),
+            "1/reconcile",
+            f"{status} in {reconciles:.0f} reconciles, {own.total('sluice_reconcile_total', result='changed'):.0f} "
+            "of which changed the status",
+        ),
+    ]
+
+
+def _own_writes(growth: Scrape) -> Counter[Row]:
+    rows = growth.by("sluice_api_requests_total", "verb", "resource")
+    return Counter({(verb, resource): count for (verb, resource), count in rows.items() if verb in _WRITES})
+
+
+def _server_writes(growth: Scrape) -> Counter[Row]:
+    rows: Counter[Row] = Counter()
+    found = growth.by("apiserver_request_total", "verb", "group", "resource", "subresource")
+    for (verb, group, resource, subresource), count in found.items():
+        ours = resource in _OURS or (not group and (resource == "events" or (resource == "pods" and not subresource)))
+        wanted = verb in ("POST", "PATCH", "PUT", "APPLY") or (verb == "DELETE" and resource in _OURS)
+        if ours and wanted and not (resource == "pods" and verb != "POST"):
+            rows[verb, f"{resource}/{subresource}" if subresource else resource] += count
+    return rows
+
+
+def _per_step(rows: Counter[Row], steps: int) -> str:
+    return ", ".join(
+        f"{verb} {resource} {count / steps:.2f}" for (verb, resource), count in sorted(rows.items()) if count
+    )
+
+
+async def _disturbance(bench: Bench, growth: Scrape) -> str:
+    foreign = await bench.foreign_runs(growth)
+    return f"; DISTURBED by {foreign} runs of others" if foreign else ""

@@ -10,7 +10,8 @@
     │   ├── Invalid              400 and 422: the object was refused; sending it again cannot help
     │   ├── Unauthorized         401: no valid credentials
     │   ├── Forbidden            403: no permission, or admission said no
-    │   │   └── QuotaExceeded    403 because of a ResourceQuota: may succeed once others have ended
+    │   │   ├── QuotaExceeded    403 because of a ResourceQuota: may succeed once others have ended
+    │   │   └── NamespaceTooNew  403 because the namespace has no default service account yet
     │   ├── TooManyRequests      429, with the number of seconds to wait
     │   └── ServerError          5xx
     └── TransportError           no answer, or not a whole one
@@ -125,6 +126,12 @@ class QuotaExceeded(Forbidden):
     retryable = True
 
 
+class NamespaceTooNew(Forbidden):
+    """The namespace was made a moment ago, and its default service account, which pods need, is about to follow."""
+
+    retryable = True
+
+
 class TooManyRequests(ApiError):
     """The server asks to slow down; `retry_after` says for how long."""
 
@@ -197,6 +204,8 @@ def _class_of(code: int, reason: str, message: str) -> type[ApiError]:
         return Gone
     if code == 403 and "exceeded quota" in message:
         return QuotaExceeded
+    if code == 403 and 'serviceaccount "default" not found' in message:
+        return NamespaceTooNew
     if code >= 500:
         return ServerError
     return _BY_CODE.get(code, ApiError)

@@ -6,8 +6,8 @@ from typing import Any
 
 from sluice.api import names
 from sluice.kube.client import KubeClient
-from sluice.kube.errors import AlreadyExists, Conflict, Forbidden, Invalid, NotFound, QuotaExceeded
-from sluice.kube.resources import CONTROLLER_REVISIONS, PIPELINE_RUNS, PODS
+from sluice.kube.errors import AlreadyExists, Attempt, Conflict, Forbidden, Invalid, KubeError, NotFound
+from sluice.kube.resources import CONTROLLER_REVISIONS, PIPELINE_RUNS, PODS, Resource
 from sluice.planning.actions import (
     Action,
     AdoptRun,
@@ -26,8 +26,10 @@ from sluice.telemetry.logs import get_logger
 log = get_logger(__name__)
 
 
-class StaleNamesake(Exception):
+class StaleNamesake(KubeError):
     """An object of the wanted name belongs to a deleted owner of the same name; it goes soon."""
+
+    retryable = True
 
 
 class Executor:
@@ -77,9 +79,9 @@ class Executor:
             if not _same_pod(pod, action.manifest):
                 self._refuse(run, Refusal(metadata["name"], "a foreign pod has this name", name_taken=True))
                 return
-        except QuotaExceeded:
-            raise
         except (Invalid, Forbidden) as error:
+            if error.retryable:
+                raise
             self._refuse(run, Refusal(metadata["name"], error.message))
             return
         self._caches.pods.upsert(pod)
@@ -133,7 +135,11 @@ class Executor:
             created = await self._client.create(CONTROLLER_REVISIONS, namespace, body)
         except AlreadyExists:
             created = await self._client.get(CONTROLLER_REVISIONS, namespace, action.name)
-            _check_owner(created, action.pipeline_uid)
+            if not created["metadata"].get("ownerReferences"):
+                # Left behind by a deletion that spared children (--cascade=orphan). The name is a hash of the content.
+                await self._client.delete(CONTROLLER_REVISIONS, namespace, action.name, uid=created["metadata"]["uid"])
+                created = await self._client.create(CONTROLLER_REVISIONS, namespace, body)
+            _check_owner(CONTROLLER_REVISIONS, created, action.pipeline_uid)
         self._caches.revisions.upsert(created)
 
     async def _create_run(self, namespace: str, action: CreateRun) -> None:
@@ -156,7 +162,7 @@ class Executor:
             created = await self._client.create(PIPELINE_RUNS, namespace, body)
         except AlreadyExists:
             created = await self._client.get(PIPELINE_RUNS, namespace, action.name)
-            _check_owner(created, action.pipeline_uid)
+            _check_owner(PIPELINE_RUNS, created, action.pipeline_uid)
         else:
             log.info("created run", run=action.name, due=action.due.isoformat())
         self._caches.runs.upsert(created)
@@ -183,10 +189,8 @@ def _same_pod(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
     )
 
 
-def _check_owner(found: dict[str, Any], uid: str) -> None:
-    owners = found["metadata"].get("ownerReferences") or []
-    if not any(owner["uid"] == uid for owner in owners):
-        metadata = found["metadata"]
-        raise StaleNamesake(
-            f"{found['kind']} {metadata['namespace']}/{metadata['name']} belongs to an earlier pipeline"
-        )
+def _check_owner(resource: Resource, found: dict[str, Any], uid: str) -> None:
+    metadata = found["metadata"]
+    if not any(owner["uid"] == uid for owner in metadata.get("ownerReferences") or []):
+        attempt = Attempt("create", resource.label, metadata["namespace"], metadata["name"])
+        raise StaleNamesake(attempt, "one of this name belongs to an earlier pipeline")

@@ -2,12 +2,14 @@
 
     event -> cache -> queue -> observe -> plan -> before, status, after -> API server
 
-The answer to every write goes into the caches at once, so that the next plan sees it. A conflict means that the cache
-was behind: the object is read again and looked at again. Anything else that fails is tried again by the queue.
+The answer to every write goes into the caches at once, so that the next plan sees it. A status is written only over the
+version of the object that it was planned for: a conflict means that the cache was behind, and the object is read and
+looked at again. Anything else that fails is tried again by the queue.
 """
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,13 +18,14 @@ from typing import Any, Final
 
 from sluice.api.base import StatusModel
 from sluice.api.names import API_VERSION, LABEL_PIPELINE, LABEL_RUN
+from sluice.kube.backoff import Backoff
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock, SystemClock
 from sluice.kube.errors import Conflict, KubeError, NotFound
 from sluice.kube.events import EventRecorder, ObjectRef
 from sluice.kube.informer import Informer
 from sluice.kube.resources import CONTROLLER_REVISIONS, DATA_PIPELINES, PIPELINE_RUNS, PODS, Resource
-from sluice.kube.store import Change, Store
+from sluice.kube.store import Cached, Change, Store
 from sluice.planning.actions import CreatePod, CreateRun, Occurrence, Plan, Settings
 from sluice.planning.observed import PodView
 from sluice.planning.pipeline import PipelineScene, current_revision, plan_pipeline
@@ -43,6 +46,8 @@ COALESCE: Final = timedelta(seconds=1)
 """How long a pipeline's status may lag behind its runs, so that many runs cost few writes."""
 RESYNC: Final = timedelta(minutes=10)
 """How often our own kinds are listed, in case an event was lost."""
+RESYNC_CHECK: Final = timedelta(seconds=5)
+"""How soon they are listed after Kopf had to list them: it does not tell what it finds gone."""
 
 log = get_logger(__name__)
 
@@ -84,6 +89,8 @@ class Engine:
         self._pod_ended: dict[tuple[str, str], float] = {}
         """When the newest end of a pod of a run was seen; for a metric."""
         self._resync: asyncio.Task[None] | None = None
+        self._unsure: set[Resource] = set()
+        """Kinds of which a deletion may have gone unseen."""
         self._watched = [
             informer
             for namespace in scope.selections()
@@ -99,12 +106,9 @@ class Engine:
             )
         ]
         self._listed = [
-            informer
+            (resource, Informer(client, resource, store, namespace=namespace))
             for namespace in scope.selections()
-            for informer in (
-                Informer(client, DATA_PIPELINES, self.caches.pipelines, namespace=namespace),
-                Informer(client, PIPELINE_RUNS, self.caches.runs, namespace=namespace),
-            )
+            for resource, store in self._ours()
         ]
         """Our own kinds: listed here, watched by Kopf."""
 
@@ -118,7 +122,7 @@ class Engine:
         self.caches.pods.subscribe(self._pod_changed)
         for informer in self._watched:
             informer.start()
-        await asyncio.gather(*(informer.relist("start") for informer in self._listed))
+        await asyncio.gather(*(self._first_list(resource, informer) for resource, informer in self._listed))
         await asyncio.gather(*(informer.synced.wait() for informer in self._watched))
         self._events.start()
         self._queue.start()
@@ -129,6 +133,18 @@ class Engine:
             runs=len(self.caches.runs),
             pods=len(self.caches.pods),
         )
+
+    async def _first_list(self, resource: Resource, informer: Informer[Any]) -> None:
+        """The API server may be away, or the roles and CRDs not there yet: that passes; a restart would not help."""
+        backoff = Backoff(base=0.2, cap=10.0)
+        for failures in itertools.count(1):
+            try:
+                await informer.relist("start")
+            except KubeError as error:
+                log.warning("cannot list yet", resource=resource.label, error=str(error), failures=failures)
+                await self._clock.sleep(backoff.delay(failures))
+            else:
+                return
 
     async def stop(self, deadline: float) -> None:
         """End in order: no more work, then the watches, then the Events that are still unwritten."""
@@ -141,14 +157,14 @@ class Engine:
 
     def problem(self) -> str | None:
         """Why the engine does not get on, None when it does."""
-        for informer in self._watched:
+        for informer in (*self._watched, *(informer for _, informer in self._listed)):
             if not informer.synced.is_set():
                 return f"{informer.store.name} have not been listed yet"
         return None
 
     def observe(self, kind: str, event: str | None, obj: dict[str, Any]) -> None:
-        """An event that Kopf saw: of one of our kinds, with its type (None for what was there at the start)."""
-        store: Store[Any] = self.caches.pipelines if kind == PIPELINE else self.caches.runs
+        """An event that Kopf saw: of one of our kinds, with its type (None for what a list of Kopf's shows)."""
+        resource, store = self._of(kind)
         metadata = obj["metadata"]
         if event == "DELETED":
             store.remove(
@@ -157,17 +173,30 @@ class Engine:
                 uid=metadata["uid"],
                 resource_version=metadata["resourceVersion"],
             )
-        else:
-            store.upsert(obj)
+            return
+        if event is None:
+            self._unsure.add(resource)
+        store.upsert(obj)
 
     async def _resync_forever(self) -> None:
+        """List our own kinds now and then, and whenever Kopf's watch had a gap, at the start for one."""
+        due = self._clock.monotonic() + RESYNC.total_seconds()
         while True:
-            await self._clock.sleep(RESYNC.total_seconds())
-            for informer in self._listed:
+            await self._clock.sleep(RESYNC_CHECK.total_seconds())
+            if self._clock.monotonic() >= due:
+                due = self._clock.monotonic() + RESYNC.total_seconds()
+                self._unsure.update(resource for resource, _ in self._listed)
+            unsure, self._unsure = self._unsure, set()
+            for resource, informer in self._listed:
+                if resource not in unsure:
+                    continue
                 try:
                     await informer.relist("resync")
                 except KubeError as error:
-                    log.warning("resync failed", error=str(error))
+                    log.warning("resync failed", resource=resource.label, error=str(error))
+                    self._unsure.add(resource)
+                except Exception:
+                    log.exception("resync crashed", resource=resource.label)
 
     # Who has to be looked at after a change ------------------------------------------------------------
 
@@ -179,14 +208,22 @@ class Engine:
         namespace, name = change.key
         self._add(Key(PIPELINE, namespace, name))
         if change.new is None:
-            forget_pipeline(namespace, name)
-        elif change.old is None:
+            self._forget_if_gone(namespace, name)
+        elif change.old is None or self._returned_to_a_known_revision(change.old.value, change.new.value):
             self._add_waiting(namespace, name)
 
+    def _returned_to_a_known_revision(self, old: PipelineView, new: PipelineView) -> bool:
+        """Whether an edit took effect at once for runs that wait; one to a new revision does when that is recorded."""
+        if old.generation == new.generation:
+            return False
+        return self.caches.revisions.get(new.namespace, current_revision(new)) is not None
+
     def _revision_changed(self, change: Change[RevisionView]) -> None:
-        view = change.new or change.old
-        if view is not None and change.old is None:
-            self._add_waiting(view.value.namespace, view.value.pipeline)
+        if change.old is None and change.new is not None:
+            self._add_waiting(change.new.value.namespace, change.new.value.pipeline)
+        elif change.new is None and change.old is not None:
+            # Removed by hand, or that of an earlier pipeline of the same name: the current one may have to be recorded.
+            self._add(Key(PIPELINE, change.old.value.namespace, change.old.value.pipeline))
 
     def _run_changed(self, change: Change[RunView]) -> None:
         namespace, name = change.key
@@ -199,6 +236,8 @@ class Engine:
         if new is not None and new.status.started_at is None and not new.phase.ended:
             self._run_seen.setdefault(change.key, time.monotonic())
         over = new is None or new.phase.ended
+        if old is not None and new is not None and old.uid == new.uid:
+            record_run(old, new.status)
         if old is None or new is None or old.phase != new.phase:
             self._queue.wake_at(Key(PIPELINE, namespace, view.pipeline), self._clock.now() + COALESCE)
             self._count_active(namespace, view.pipeline)
@@ -208,13 +247,17 @@ class Engine:
             self._run_seen.pop(change.key, None)
             self._pod_ended.pop(change.key, None)
             self._executor.refusals.pop(change.key, None)
+        if new is None:
+            self._forget_if_gone(namespace, view.pipeline)
 
     def _pod_changed(self, change: Change[PodView]) -> None:
         cached = change.new or change.old
         if cached is None or not cached.value.run:
             return
         pod = cached.value
-        if pod.exit_code is not None and (change.old is None or change.old.value.exit_code is None):
+        ended = pod.exit_code is not None and (change.old is None or change.old.value.exit_code is None)
+        run = self.caches.runs.get(pod.namespace, pod.run)
+        if ended and run is not None and not run.phase.ended:
             self._pod_ended[pod.namespace, pod.run] = time.monotonic()
         self._add(Key(RUN, pod.namespace, pod.run))
 
@@ -227,6 +270,13 @@ class Engine:
     def _count_active(self, namespace: str, pipeline: str) -> None:
         runs = self.caches.runs.by_index(BY_PIPELINE, (namespace, pipeline))
         metrics.RUN_ACTIVE.labels(namespace, pipeline).set(sum(not run.phase.ended for run in runs))
+
+    def _forget_if_gone(self, namespace: str, pipeline: str) -> None:
+        """The last of a pipeline and its runs takes the series of its metrics with it."""
+        if (namespace, pipeline) in self.caches.pipelines:
+            return
+        if not self.caches.runs.by_index(BY_PIPELINE, (namespace, pipeline)):
+            forget_pipeline(namespace, pipeline)
 
     # One look at one object ----------------------------------------------------------------------------
 
@@ -251,13 +301,17 @@ class Engine:
             if cached is not None:
                 store.remove(key.namespace, key.name, uid=cached.uid)
 
+    def _ours(self) -> tuple[tuple[Resource, Store[Any]], ...]:
+        return (DATA_PIPELINES, self.caches.pipelines), (PIPELINE_RUNS, self.caches.runs)
+
     def _of(self, kind: str) -> tuple[Resource, Store[Any]]:
-        return (PIPELINE_RUNS, self.caches.runs) if kind == RUN else (DATA_PIPELINES, self.caches.pipelines)
+        return next((resource, store) for resource, store in self._ours() if resource.kind == kind)
 
     async def _reconcile_pipeline(self, key: Key) -> datetime | None:
-        pipeline = self.caches.pipelines.get(key.namespace, key.name)
-        if pipeline is None:
+        cached = self.caches.pipelines.cached(key.namespace, key.name)
+        if cached is None:
             return None
+        pipeline = cached.value
         place = (key.namespace, key.name)
         revisions = self.caches.revisions.by_index(BY_PIPELINE, place)
         scene = PipelineScene(
@@ -267,7 +321,7 @@ class Engine:
             now=self._clock.now(),
         )
         plan = plan_pipeline(scene)
-        await self._carry_out(key, plan, pipeline.status)
+        await self._carry_out(key, cached, plan)
         for action in plan.before:
             if isinstance(action, CreateRun):
                 late = (self._clock.now() - action.due).total_seconds()
@@ -275,9 +329,10 @@ class Engine:
         return plan.wake_at
 
     async def _reconcile_run(self, key: Key) -> datetime | None:
-        run = self.caches.runs.get(key.namespace, key.name)
-        if run is None:
+        cached = self.caches.runs.cached(key.namespace, key.name)
+        if cached is None:
             return None
+        run = cached.value
         pipeline = self.caches.pipelines.get(key.namespace, run.pipeline)
         if pipeline is not None and pipeline.deleting:
             pipeline = None if run.status.started_at is None else pipeline
@@ -293,9 +348,7 @@ class Engine:
             now=self._clock.now(),
         )
         plan = plan_run(scene)
-        await self._carry_out(key, plan, run.status)
-        if plan.status is not None:
-            record_run(run, plan.status)
+        await self._carry_out(key, cached, plan)
         self._measure_launch(key, plan)
         if any(isinstance(action, CreatePod) for action in plan.after) and self._refused(key):
             return self._clock.now()
@@ -337,32 +390,32 @@ class Engine:
         elif (ended := self._pod_ended.pop(place, None)) is not None:
             metrics.STEP_LAUNCH_SECONDS.observe(now - ended)
 
-    async def _carry_out(self, key: Key, plan: Plan[Any], before: StatusModel) -> None:
-        """The plan's order: `before`, the status, `after`, the Events."""
+    async def _carry_out(self, key: Key, seen: Cached[Any], plan: Plan[Any]) -> None:
+        """The plan's order: `before`, the status, `after`, the Events. Of an object that is gone nothing follows."""
         await self._executor.run(key.namespace, plan.before)
-        if plan.status is not None:
-            await self._write_status(key, before, plan.status)
+        if plan.status is not None and not await self._write_status(key, seen, plan.status):
+            return
         metrics.RECONCILES.labels(key.kind, "unchanged" if plan.status is None else "changed").inc()
         try:
             await self._executor.run(key.namespace, plan.after)
         finally:
-            self._record(key, plan.occurrences)
+            self._record(key, seen, plan.occurrences)
 
-    async def _write_status(self, key: Key, before: StatusModel, after: StatusModel) -> None:
+    async def _write_status(self, key: Key, seen: Cached[Any], after: StatusModel) -> bool:
+        """Whether the object that was `seen` has the status `after` now; False when it is gone. Raises Conflict when it
+        has changed since."""
         resource, store = self._of(key.kind)
-        cached = store.cached(key.namespace, key.name)
-        if cached is None:
-            return
-        patch = merge_patch(before.to_dict(), after.to_dict())
+        patch = merge_patch(seen.value.status.to_dict(), after.to_dict())
         try:
             written = await self._client.patch_status(
-                resource, key.namespace, key.name, patch, resource_version=str(cached.resource_version)
+                resource, key.namespace, key.name, patch, resource_version=str(seen.resource_version)
             )
         except NotFound:
-            store.remove(key.namespace, key.name, uid=cached.uid)
-            return
+            store.remove(key.namespace, key.name, uid=seen.uid)
+            return False
         with self._quietly(key):
             store.upsert(written)
+        return True
 
     @contextlib.contextmanager
     def _quietly(self, key: Key) -> Iterator[None]:
@@ -373,11 +426,7 @@ class Engine:
         finally:
             self._own_write = None
 
-    def _record(self, key: Key, occurrences: Sequence[Occurrence]) -> None:
-        _, store = self._of(key.kind)
-        cached = store.cached(key.namespace, key.name)
-        if cached is None:
-            return
-        regarding = ObjectRef(API_VERSION, key.kind, key.namespace, key.name, cached.uid)
+    def _record(self, key: Key, seen: Cached[Any], occurrences: Sequence[Occurrence]) -> None:
+        regarding = ObjectRef(API_VERSION, key.kind, key.namespace, key.name, seen.uid)
         for occurrence in occurrences:
             self._events.record(regarding, occurrence.type, occurrence.reason, occurrence.message)

@@ -20,6 +20,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
+import yaml
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.rest import RESTClientObject
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
@@ -133,7 +134,7 @@ async def _from_kubeconfig(path: str, context: str | None, clock: Clock) -> Conf
             await load_kube_config(  # type: ignore[no-untyped-call]
                 path, context=context, client_configuration=into, persist_config=False
             )
-        except (ConfigException, OSError, ValueError, KeyError, TypeError) as error:
+        except (ConfigException, yaml.YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise NotConfigured(_LOADING, f"in {path}: {type(error).__name__}: {error}") from error
 
     configuration = Configuration()

@@ -105,6 +105,11 @@ class EventRecorder:
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
+    @property
+    def pending(self) -> int:
+        """Events that are not written yet."""
+        return len(self._pending)
+
     def start(self) -> None:
         """Write in the background what was and will be recorded."""
         if self._task is None:

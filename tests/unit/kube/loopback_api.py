@@ -20,6 +20,12 @@ Object = dict[str, Any]
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+async def condition(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that no event tells of."""
+    while not holds():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
 @dataclass(frozen=True)
 class Received:
     """A request as it arrived."""

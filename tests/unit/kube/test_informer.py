@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,7 +24,7 @@ from sluice.kube.limiter import Limiter
 from sluice.kube.resources import PODS
 from sluice.kube.store import Store
 from sluice.telemetry.metrics import REGISTRY
-from tests.unit.kube.loopback_api import LoopbackCluster
+from tests.unit.kube.loopback_api import LoopbackCluster, condition
 
 AT_ONCE = Backoff(base=0.0, cap=0.0)
 
@@ -60,12 +60,6 @@ async def watching(client: KubeClient, **options: Any) -> AsyncIterator[Watched]
         yield watched
     finally:
         await watched.informer.stop()
-
-
-async def condition(holds: Callable[[], bool]) -> None:
-    """Wait until something holds that no event tells of."""
-    while not holds():  # noqa: ASYNC110 (no event tells of it)
-        await asyncio.sleep(0.001)
 
 
 def count(metric: str, **labels: str) -> float:

@@ -36,7 +36,11 @@ def test_calls_are_made_in_the_order_in_which_they_come_due_and_see_that_time() 
     clock = ManualClock(START)
     seen: list[tuple[str, float]] = []
     clock.call_later(5, lambda: seen.append(("later", clock.monotonic())))
-    clock.call_later(1, lambda: clock.call_later(1, lambda: seen.append(("nested", clock.monotonic()))) and None)
+
+    def nest() -> None:
+        clock.call_later(1, lambda: seen.append(("nested", clock.monotonic())))
+
+    clock.call_later(1, nest)
     clock.call_later(20, lambda: seen.append(("too late", clock.monotonic())))
     clock.call_later(3, lambda: seen.append(("cancelled", clock.monotonic()))).cancel()
     clock.advance(10)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sluice.kube import errors
@@ -10,7 +12,7 @@ from sluice.kube.errors import ApiError, Attempt, KubeError, error_from_status
 ATTEMPT = Attempt("create", "pods", "team-a", "extract-1")
 
 
-def status(reason: str, message: str = "no", **details: object) -> dict[str, object]:
+def status(reason: str, message: str = "no", **details: Any) -> dict[str, object]:
     return {"kind": "Status", "reason": reason, "message": message, "details": details}
 
 
@@ -80,7 +82,7 @@ def test_causes_are_kept_with_their_fields() -> None:
 def test_retry_after_comes_from_the_header_or_else_from_the_status(
     header: float | None, said: int | None, expected: float | None
 ) -> None:
-    details = {} if said is None else {"retryAfterSeconds": said}
+    details: dict[str, Any] = {} if said is None else {"retryAfterSeconds": said}
 
     assert (
         error_from_status(ATTEMPT, 429, status("TooManyRequests", **details), retry_after=header).retry_after

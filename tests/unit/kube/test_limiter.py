@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,6 @@ async def test_who_is_cancelled_while_waiting_for_the_rate_leaves_the_place_free
 
 
 @pytest.mark.parametrize("limits", [{"in_flight": 0}, {"rate": 0.0}, {"burst": 0}])
-def test_limits_that_let_nothing_pass_are_refused(limits: dict[str, int]) -> None:
+def test_limits_that_let_nothing_pass_are_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"positive|at least one"):
         Limiter(**limits)

@@ -56,15 +56,12 @@ class Namespace:
     def run(self, pipeline: str, name: str = "", **spec: Any) -> str:
         """Create a PipelineRun; its name."""
         name = name or f"{pipeline}-run"
-        self.apply(
-            {
-                "apiVersion": "sluice.dev/v1alpha1",
-                "kind": "PipelineRun",
-                "metadata": {"name": name},
-                "spec": {"pipeline": {"name": pipeline}, **spec},
-            }
-        )
+        self.apply(run_manifest(name, pipeline, **spec))
         return name
+
+    def cancel(self, run: str) -> None:
+        """Ask for the end of a run, as a user does it with kubectl."""
+        self.kubectl("patch", "pipelinerun", run, "--type=merge", "-p", '{"spec":{"cancel":true}}')
 
     def wait_for(self, what: str, condition: Callable[[], Any], seconds: float = 120) -> Any:
         """The first true value of `condition`. Fails after `seconds`, saying `what` did not come."""
@@ -90,6 +87,15 @@ class Namespace:
         status = self.get("pipelinerun", run).get("status") or {}
         return next((row for row in status.get("steps", ()) if row["name"] == step), {})
 
+    def in_phase(self, run: str, step: str, phase: str, seconds: float = 120) -> Manifest:
+        """The status of a step once it is in `phase`."""
+
+        def look() -> Manifest | None:
+            found = self.step(run, step)
+            return found if found.get("phase") == phase else None
+
+        return self.wait_for(f"{phase} of step {step}", look, seconds)
+
     def pods(self, run: str) -> list[Manifest]:
         """The pods of a run."""
         return self.all_of("pods", f"sluice.dev/run={run}")
@@ -97,6 +103,14 @@ class Namespace:
     def events(self, name: str) -> list[Manifest]:
         """The Events about an object."""
         return [row for row in self.all_of("events") if row["involvedObject"]["name"] == name]
+
+    def event(self, name: str, reason: str) -> Manifest:
+        """The Event for `reason` about an object, once it is there: Events come after the status."""
+        return self.wait_for(
+            f"an Event {reason} about {name}",
+            lambda: next((row for row in self.events(name) if row["reason"] == reason), None),
+            seconds=30,
+        )
 
     def describe(self) -> str:
         """What is in the namespace, for a failure's message."""
@@ -116,3 +130,18 @@ def pipeline(name: str, *steps: Manifest, **spec: Any) -> Manifest:
         "metadata": {"name": name},
         "spec": {"steps": list(steps), **spec},
     }
+
+
+def run_manifest(name: str, pipeline: str, **spec: Any) -> Manifest:
+    """A PipelineRun."""
+    return {
+        "apiVersion": "sluice.dev/v1alpha1",
+        "kind": "PipelineRun",
+        "metadata": {"name": name},
+        "spec": {"pipeline": {"name": pipeline}, **spec},
+    }
+
+
+def steps_of(status: Manifest) -> dict[str, Manifest]:
+    """The steps in the status of a run, by name."""
+    return {row["name"]: row for row in status["steps"]}

@@ -164,17 +164,23 @@ async def read_log(
 async def _follow(session: Session, request: Request, write: Write, notify: Callable[[str], None]) -> None:
     """Write the log of every attempt as it starts, until the step or the whole run has ended."""
     seen: set[Origin] = set()
-    async with asyncio.TaskGroup() as tasks:
-        states = follow_run(session.client, session.namespace, request.run, notify=notify)
+    copies: list[asyncio.Task[None]] = []
+    states = follow_run(session.client, session.namespace, request.run, notify=notify)
+    try:
         async with aclosing(states) as runs:
             async for run in runs:
                 steps = choose_steps(run, request.step) if run.status.steps or run.status.phase.ended else ()
                 for origin in filter(None, map(started, steps)):
                     if origin not in seen:
                         seen.add(origin)
-                        tasks.create_task(_copy_or_say(session, origin, request, write, notify))
+                        copies.append(asyncio.create_task(_copy_or_say(session, origin, request, write, notify)))
                 if run.status.phase.ended or (request.step is not None and steps and steps[0].phase.ended):
                     break
+        await asyncio.gather(*copies)
+    finally:
+        for copy in copies:
+            copy.cancel()
+        await asyncio.gather(*copies, return_exceptions=True)
     if not seen:
         raise NoLog(f"nothing of run {request.run} was started")
 

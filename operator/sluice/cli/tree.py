@@ -271,17 +271,21 @@ def _fit(places: Sequence[Place], steps: Mapping[str, StepStatus], rows: int | N
 def changes(old: RunState | None, new: RunState, now: datetime, zone: tzinfo | None = None) -> list[str]:
     """One line for each change from `old` (None: nothing is known) to `new`: time, step, phase, why.
 
-    The end of the run comes after those of its steps, everything else of the run before them.
+    A run that starts comes before its steps; the end of steps comes before what the run makes of it.
     """
     run = [_run_line(new, now)] if old is None or _of_run(old) != _of_run(new) else []
     before = {step.name: step for step in old.status.steps} if old is not None else {}
     width = max((len(step.name) for step in new.status.steps), default=0)
-    steps = [
-        _Line(_when(step, now), step.name.ljust(width), _phase_text(step), _told(step, now))
-        for step in new.status.steps
-        if _of_step(step) != _of_step(before.get(step.name, StepStatus(name=step.name)))
-    ]
-    lines = [*steps, *run] if new.status.phase.ended else [*run, *steps]
+    ended: list[_Line] = []
+    others: list[_Line] = []
+    for step in new.status.steps:
+        known = before.get(step.name, StepStatus(name=step.name))
+        if _of_step(step) != _of_step(known):
+            moment = _when(step, now) if (step.phase, step.attempt) != (known.phase, known.attempt) else now
+            line = _Line(moment, step.name.ljust(width), _phase_text(step), _told(step, now))
+            (ended if step.phase.ended else others).append(line)
+    starts = new.status.phase in (RunPhase.PENDING, RunPhase.RUNNING)
+    lines = (*run, *ended, *others) if starts else (*ended, *run, *others)
     return [line.text(zone) for line in lines]
 
 

@@ -43,7 +43,7 @@ async def watch_run(session: Session, name: str, limit: float | None) -> Exit:
     """Show the run until it has ended or `limit` seconds have passed; the exit code."""
     import asyncio
 
-    from sluice.api.run import RunPhase
+    from sluice.api.run import RunPhase, StepPhase
     from sluice.cli.screens import make_screen
     from sluice.cli.show_run import show_run
 
@@ -54,4 +54,7 @@ async def watch_run(session: Session, name: str, limit: float | None) -> Exit:
     except TimeoutError:
         last = screen.run.status.phase if screen.run is not None else "not seen"
         raise CliError(f"run {name} is {last} when the timeout passes; it goes on", Exit.UNKNOWN) from None
+    if screen.run is not None and phase is RunPhase.FAILED:
+        for step in [step.name for step in screen.run.status.steps if step.phase is StepPhase.FAILED][:1]:
+            screen.notify(f"for its log: sluice logs -n {session.namespace} {name} {step}")
     return {RunPhase.SUCCEEDED: Exit.OK, RunPhase.CANCELLED: Exit.CANCELLED}.get(phase, Exit.NO)

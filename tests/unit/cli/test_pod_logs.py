@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from sluice.cli.errors import CliError
+from sluice.cli.following import RunDeleted
 from sluice.cli.pod_logs import NoLog, Request, print_logs, read_log
 from sluice.cli.session import Session
-from sluice.kube.errors import Attempt, ConnectionFailed, Invalid
+from sluice.kube.errors import Attempt, ConnectionFailed, Invalid, NotFound
 from tests.unit.cli.api_server import HastyClock, ScriptedClient
 from tests.unit.cli.runs import ended, live, run_object
 
@@ -142,6 +143,21 @@ async def test_following_one_step_ends_with_it() -> None:
         objects=run_of(run_object("Running", ended("a"), live("b"))), logs={"pod-a-1": [[stamped(1, "all")]]}
     )
     assert await printed(found, Request(NAME, "a", follow=True)) == (["a: all"], [])
+
+
+async def test_following_a_run_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(NotFound):
+        await printed(session()[0], Request(NAME, follow=True))
+
+
+async def test_following_a_run_that_is_deleted_is_an_error() -> None:
+    found, _ = session(
+        objects=run_of(run_object("Running", live("a"))),
+        watches=[[("DELETED", run_object("Running", live("a")))]],
+        logs={"pod-a-1": [[stamped(1, "first")]]},
+    )
+    with pytest.raises(RunDeleted):
+        await printed(found, Request(NAME, follow=True))
 
 
 async def test_following_a_run_that_never_started_a_step_says_so() -> None:

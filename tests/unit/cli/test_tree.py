@@ -219,17 +219,32 @@ def test_each_change_is_a_line() -> None:
         "12:00:03  extract  Running",
         "12:01:00  extract  Retrying  ExitCode: exit code 1",
         "12:00:20  extract  Pending (attempt 2)",
-        "12:00:26  flights-x7k2p  Finalizing",
         "12:00:25  extract  Succeeded (attempt 2)  after 4s",
+        "12:00:26  flights-x7k2p  Finalizing",
         "12:00:28  tidy     Succeeded  after 1s",
         "12:00:29  flights-x7k2p  Succeeded  after 28s",
     ]
+
+
+def test_what_is_said_later_of_a_step_is_said_at_that_time() -> None:
+    run = run_state("Running", live("extract", 3))
+    other = run_state("Running", live("extract", 3, reason="Cancelled", message="the run was cancelled"))
+    assert changes(run, other, NOW, UTC) == ["12:01:00  extract  Running  the run was cancelled"]
 
 
 def test_what_has_not_changed_makes_no_line() -> None:
     run = run_state("Running", live("extract"), message="extract")
     other = run_state("Running", live("extract", podUid="x"), message="something else")
     assert changes(run, other, NOW, UTC) == []
+
+
+def test_the_first_look_at_a_run_under_way_begins_with_the_run() -> None:
+    run = run_state("Running", ended("extract"), live("clean", 13), startedAt=at(0))
+    assert changes(None, run, NOW, UTC) == [
+        "12:00:00  flights-x7k2p  Running",
+        "12:00:12  extract  Succeeded  after 12s",
+        "12:00:13  clean    Running",
+    ]
 
 
 def test_the_first_look_at_an_ended_run_tells_all_of_it() -> None:

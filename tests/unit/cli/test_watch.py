@@ -36,6 +36,12 @@ async def test_the_exit_code_says_what_became_of_the_run(
     assert capsys.readouterr().out.splitlines()[-1].split("  ")[1:] == [NAME, phase]
 
 
+async def test_a_failed_run_is_shown_the_way_to_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    found = session(run_object("Failed", ended("a", "Failed"), ended("b", "UpstreamFailed")))
+    assert await watch_run(found, NAME, None) is Exit.NO
+    assert capsys.readouterr().err == f"for its log: sluice logs -n data {NAME} a\n"
+
+
 class SilentClient(ScriptedClient):
     """A watch that brings nothing."""
 

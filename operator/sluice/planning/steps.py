@@ -32,6 +32,8 @@ from sluice.planning.views import Refusal
 
 SETTLE = timedelta(seconds=1)
 """A step's way from Pending to Running is put on record only when it lasts: a short step costs one status write less."""
+UNEVENTFUL = timedelta(seconds=10)
+"""A pod that only waits its turn shows nothing that is not on record, but for its UID, which is noted after this."""
 DEFAULT_PENDING = timedelta(minutes=10)
 MAX_RUN_OUTPUTS = 128 * 1024
 """Bytes of all outputs of a run together, so that the object stays far below 256 KiB."""
@@ -261,7 +263,7 @@ def _on_its_way(
     phase = StepPhase.RUNNING if attempt.state is State.RUNNING else StepPhase.PENDING
     # A message that only counts up (back-off times) is not news: it is kept while the reason stays.
     message = before.message if before.reason == attempt.reason and before.reason is not None else attempt.message
-    settled = (before.launched_at or now) + SETTLE
+    settled = _settled_at(before, attempt, before.launched_at or now)
     if now < settled:
         progress.wake(settled)
         return before
@@ -273,6 +275,14 @@ def _on_its_way(
             "message": message or None,
         }
     )
+
+
+def _settled_at(before: StepStatus, attempt: Attempt, launched: datetime) -> datetime:
+    """When what the pod shows is put on record. (Clocks of nodes may be wrong: they delay it only so far.)"""
+    latest = launched + UNEVENTFUL
+    if attempt.state is State.RUNNING:
+        return min(max(launched, attempt.started_at or launched) + SETTLE, latest)
+    return latest if attempt.reason == before.reason else launched + SETTLE
 
 
 def _stop_attempt(status: StepStatus, pod: PodView, stop: Stop, attempt: Attempt, progress: Progress) -> StepStatus:

@@ -735,6 +735,39 @@ def test_a_short_step_costs_no_write_that_says_it_runs() -> None:
     assert world.status_writes == 4
 
 
+def test_waiting_for_a_node_and_an_image_costs_no_write_either() -> None:
+    world = started(pipeline_spec("a"))
+    world.advance(seconds=3)
+    world.schedule(world.pod("a"))
+    world.settle()
+    world.advance(seconds=4)
+    world.start(world.pod("a"))
+    world.settle()
+    world.advance(milliseconds=300)
+    world.finish(world.pod("a"), 0)
+    world.settle()
+    ends_as(world, RunPhase.SUCCEEDED, Reason.SUCCEEDED)
+    assert world.status_writes == 2
+
+
+def test_a_pod_that_waits_for_long_is_on_record() -> None:
+    world = started(pipeline_spec("a"))
+    world.advance(seconds=9)
+    world.settle()
+    assert (world.step("a").pod_uid, world.wake_at) == (None, after(seconds=10))
+    world.advance(seconds=1)
+    world.settle()
+    assert (world.step("a").pod_uid, world.status_writes) == (world.pod("a").uid, 2)
+
+
+def test_a_node_whose_clock_is_wrong_does_not_hide_a_step_that_runs() -> None:
+    world = started(pipeline_spec("a"))
+    world.put(replace(world.pod("a"), phase="Running", scheduled=True, running_since=after(hours=1)))
+    world.advance(seconds=10)
+    world.settle()
+    assert phases(world) == {"a": "Running"}
+
+
 def test_a_long_step_is_seen_to_run() -> None:
     world = started(pipeline_spec("a"))
     world.start(world.pod("a"))

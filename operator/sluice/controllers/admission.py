@@ -9,7 +9,9 @@ from sluice.api.schema import FieldError, not_found
 from sluice.kube.client import KubeClient
 from sluice.kube.errors import KubeError, NotFound
 from sluice.kube.resources import DATA_PIPELINES
+from sluice.kube.store import Store
 from sluice.planning.validation import check_manifest, check_run, check_run_change
+from sluice.planning.views import PipelineView
 from sluice.reconcile.caches import project_pipeline
 
 INVALID = 422
@@ -26,14 +28,23 @@ def review_pipeline(manifest: dict[str, Any]) -> None:
         _refuse(check_manifest(manifest))
 
 
-async def review_run(client: KubeClient, manifest: dict[str, Any], old: dict[str, Any] | None) -> None:
-    """Raise AdmissionError for a PipelineRun that cannot work, or a change that is not allowed."""
+async def review_run(
+    client: KubeClient, pipelines: Store[PipelineView], manifest: dict[str, Any], old: dict[str, Any] | None
+) -> None:
+    """Raise AdmissionError for a PipelineRun that cannot work, or a change that is not allowed.
+
+    What the cache knows of the pipeline is enough to accept a run, since whoever carries it out checks it again. To
+    refuse one, the pipeline is read: the cache may lag behind.
+    """
     if old is not None:
         _refuse(check_run_change(old.get("spec") or {}, manifest.get("spec") or {}))
         return
     _refuse(check_manifest(manifest))
     spec = PipelineRunSpec.model_validate(manifest["spec"])
     namespace = manifest["metadata"].get("namespace") or "default"
+    known = pipelines.get(namespace, spec.pipeline.name)
+    if known is not None and known.spec is not None and not check_run(spec, known.spec):
+        return
     try:
         found = await client.get(DATA_PIPELINES, namespace, spec.pipeline.name, timeout=3)
     except NotFound:

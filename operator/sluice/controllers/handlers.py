@@ -41,4 +41,5 @@ def register(registry: kopf.OperatorRegistry, engine: Engine, client: KubeClient
     @kopf.on.validate(GROUP, VERSION, "pipelineruns", id="pipelineruns", registry=registry)  # type: ignore[arg-type]
     async def run_review(body: kopf.Body, old: kopf.BodyEssence | None, operation: str, **_: Any) -> None:
         if operation in ("CREATE", "UPDATE"):
-            await admission.review_run(client, dict(body), dict(old) if operation == "UPDATE" and old else None)
+            before = dict(old) if operation == "UPDATE" and old else None
+            await admission.review_run(client, engine.caches.pipelines, dict(body), before)

@@ -19,7 +19,7 @@ the version on in silence.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Mapping, ValuesView
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, ValuesView
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from sluice.kube.clock import Clock, SystemClock
@@ -109,6 +109,10 @@ class Store(Generic[T]):
     def by_index(self, index: str, key: Hashable) -> list[T]:
         """The values found under `key`, in the order in which they came. Takes time in proportion to their number."""
         return [item.value for item in self._indices[index].items(key)]
+
+    def count(self, index: str, key: Hashable) -> int:
+        """How many values are found under `key`."""
+        return len(self._indices[index].items(key))
 
     # Writing --------------------------------------------------------------------------------------
 
@@ -242,7 +246,7 @@ class _Index(Generic[T]):
         self._filed: dict[Key, tuple[Hashable, ...]] = {}
         self._buckets: dict[Hashable, dict[Key, Cached[T]]] = {}
 
-    def items(self, key: Hashable) -> Iterable[Cached[T]]:
+    def items(self, key: Hashable) -> Collection[Cached[T]]:
         return self._buckets.get(key, {}).values()
 
     def add(self, item: Cached[T]) -> None:

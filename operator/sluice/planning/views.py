@@ -54,6 +54,11 @@ class RunView:
         """Where it stands."""
         return self.status.phase
 
+    @property
+    def waiting(self) -> bool:
+        """Whether it has not started, and still may."""
+        return self.status.started_at is None and not self.phase.ended
+
 
 @dataclass(frozen=True, kw_only=True)
 class RevisionView:

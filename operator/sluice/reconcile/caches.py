@@ -18,6 +18,10 @@ from sluice.planning.views import PipelineView, RevisionView, RunView
 
 BY_RUN = "run"
 BY_PIPELINE = "pipeline"
+LIVE_BY_PIPELINE = "live"
+"""Runs that have not ended."""
+WAITING_BY_PIPELINE = "waiting"
+"""Runs that have not started, nor ended."""
 
 
 def project_pipeline(obj: Mapping[str, Any]) -> PipelineView:
@@ -112,7 +116,15 @@ class Caches:
         """Caches that know nothing yet."""
         return cls(
             pipelines=Store("datapipelines", project_pipeline),
-            runs=Store("pipelineruns", project_run, indices={BY_PIPELINE: lambda run: [(run.namespace, run.pipeline)]}),
+            runs=Store(
+                "pipelineruns",
+                project_run,
+                indices={
+                    BY_PIPELINE: lambda run: [(run.namespace, run.pipeline)],
+                    LIVE_BY_PIPELINE: lambda run: [] if run.phase.ended else [(run.namespace, run.pipeline)],
+                    WAITING_BY_PIPELINE: lambda run: [(run.namespace, run.pipeline)] if run.waiting else [],
+                },
+            ),
             revisions=Store(
                 "controllerrevisions",
                 project_revision,

@@ -31,7 +31,7 @@ from sluice.planning.observed import PodView
 from sluice.planning.pipeline import PipelineScene, current_revision, plan_pipeline
 from sluice.planning.run import RunScene, plan_run
 from sluice.planning.views import PipelineView, RevisionView, RunView
-from sluice.reconcile.caches import BY_PIPELINE, BY_RUN, Caches
+from sluice.reconcile.caches import BY_PIPELINE, BY_RUN, LIVE_BY_PIPELINE, WAITING_BY_PIPELINE, Caches
 from sluice.reconcile.executor import Executor
 from sluice.reconcile.measures import forget_pipeline, record_run
 from sluice.reconcile.patches import merge_patch
@@ -233,7 +233,7 @@ class Engine:
         view = new or old
         if view is None or not view.pipeline:
             return
-        if new is not None and new.status.started_at is None and not new.phase.ended:
+        if new is not None and new.waiting:
             self._run_seen.setdefault(change.key, time.monotonic())
         over = new is None or new.phase.ended
         if old is not None and new is not None and old.uid == new.uid:
@@ -263,19 +263,18 @@ class Engine:
 
     def _add_waiting(self, namespace: str, pipeline: str) -> None:
         """The runs of a pipeline that have not started."""
-        for run in self.caches.runs.by_index(BY_PIPELINE, (namespace, pipeline)):
-            if run.status.started_at is None and not run.phase.ended:
-                self._add(Key(RUN, namespace, run.name))
+        for run in self.caches.runs.by_index(WAITING_BY_PIPELINE, (namespace, pipeline)):
+            self._add(Key(RUN, namespace, run.name))
 
     def _count_active(self, namespace: str, pipeline: str) -> None:
-        runs = self.caches.runs.by_index(BY_PIPELINE, (namespace, pipeline))
-        metrics.RUN_ACTIVE.labels(namespace, pipeline).set(sum(not run.phase.ended for run in runs))
+        live = self.caches.runs.count(LIVE_BY_PIPELINE, (namespace, pipeline))
+        metrics.RUN_ACTIVE.labels(namespace, pipeline).set(live)
 
     def _forget_if_gone(self, namespace: str, pipeline: str) -> None:
         """The last of a pipeline and its runs takes the series of its metrics with it."""
         if (namespace, pipeline) in self.caches.pipelines:
             return
-        if not self.caches.runs.by_index(BY_PIPELINE, (namespace, pipeline)):
+        if not self.caches.runs.count(BY_PIPELINE, (namespace, pipeline)):
             forget_pipeline(namespace, pipeline)
 
     # One look at one object ----------------------------------------------------------------------------

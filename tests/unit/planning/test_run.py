@@ -498,6 +498,13 @@ def test_an_output_that_is_missing_fails_the_step_that_needs_it() -> None:
     assert steps_created(world) == ["a"]
 
 
+def test_what_depends_on_a_step_that_could_not_be_built_is_not_launched_in_the_same_look() -> None:
+    world = started(pipeline_spec(*PASSING.to_dict()["steps"], step_dict("c", "b")))
+    finish(world, "a", 0, term_message="{}")
+    assert phases(world) == {"a": "Succeeded", "b": "Failed", "c": "UpstreamFailed"}
+    assert steps_created(world) == ["a"]
+
+
 def test_a_number_is_the_same_argument_before_and_after_it_was_stored() -> None:
     world = started(pipeline_spec("a", step_dict("b", "a", args=["$(steps.a.outputs.n)"])))
     world.finish(world.pod("a"), 0, term_message='{"n": 1.0}')

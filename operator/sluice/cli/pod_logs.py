@@ -63,7 +63,7 @@ async def print_logs(session: Session, request: Request, write: Write, notify: C
     for step in steps:
         try:
             origin = await _origin(session, run, step, request.attempt)
-            await _copy(session, origin, request, write)
+            await _copy(session, step, origin, request, write)
         except NoLog as problem:
             missing.append(problem)
     if len(missing) == len(steps):
@@ -107,14 +107,14 @@ def _gone(step: StepStatus, attempt: int) -> NoLog:
     return NoLog(f"the pod of {step.name}, attempt {attempt}, is gone and its log with it{known}")
 
 
-async def _copy(session: Session, origin: Origin, request: Request, write: Write) -> None:
+async def _copy(session: Session, step: StepStatus, origin: Origin, request: Request, write: Write) -> None:
     """Write one log. Raises NoLog when the pod is gone or its container has not started."""
     try:
         async with aclosing(read_log(session, origin.pod, follow=request.follow, tail=request.tail)) as lines:
             async for line in lines:
                 write(origin.step, line)
     except NotFound as error:
-        raise NoLog(f"the pod of {origin.step}, {origin.pod}, is gone and its log with it") from error
+        raise _gone(step, origin.attempt) from error
     except Invalid as error:
         raise NoLog(f"{origin.step}: {message_of(error)}; with --follow its log comes when it starts") from error
 
@@ -170,16 +170,18 @@ async def _follow(session: Session, request: Request, write: Write, notify: Call
         async with aclosing(states) as runs:
             async for run in runs:
                 steps = choose_steps(run, request.step) if run.status.steps or run.status.phase.ended else ()
-                for origin in filter(None, map(started, steps)):
-                    if origin not in seen:
+                for step in steps:
+                    origin = started(step)
+                    if origin is not None and origin not in seen:
                         seen.add(origin)
-                        copies.append(asyncio.create_task(_copy_or_say(session, origin, request, write, notify)))
+                        copy = _copy_or_say(session, step, origin, request, write, notify)
+                        copies.append(asyncio.create_task(copy))
                 if run.status.phase.ended or (request.step is not None and steps and steps[0].phase.ended):
                     break
         await asyncio.gather(*copies)
     finally:
-        for copy in copies:
-            copy.cancel()
+        for task in copies:
+            task.cancel()
         await asyncio.gather(*copies, return_exceptions=True)
     if not seen:
         raise NoLog(f"nothing of run {request.run} was started")
@@ -192,9 +194,14 @@ def started(step: StepStatus) -> Origin | None:
 
 
 async def _copy_or_say(
-    session: Session, origin: Origin, request: Request, write: Write, notify: Callable[[str], None]
+    session: Session,
+    step: StepStatus,
+    origin: Origin,
+    request: Request,
+    write: Write,
+    notify: Callable[[str], None],
 ) -> None:
     try:
-        await _copy(session, origin, request, write)
+        await _copy(session, step, origin, request, write)
     except (NoLog, ApiError, TransportError) as problem:
         notify(str(problem))

@@ -70,7 +70,10 @@ async def test_an_earlier_attempt_is_found_by_its_labels() -> None:
             Request(NAME, "b", attempt=1),
             "the pod of b, attempt 1, is gone and its log with it; what is known of it: ExitCode: exit code 1: boom",
         ),
-        (Request(NAME, "a"), "the pod of a, pod-a-1, is gone and its log with it"),
+        (
+            Request(NAME, "a"),
+            "the pod of a, attempt 1, is gone and its log with it; what is known of it: OOMKilled: killed",
+        ),
         (
             Request(NAME, "b"),
             'b: container "step" is waiting to start: ContainerCreating; with --follow its log comes when it starts',
@@ -88,7 +91,7 @@ async def test_what_is_not_there_is_said_clearly(request_: Request, message: str
         objects=run_of(
             run_object(
                 "Running",
-                ended("a"),
+                ended("a", "Failed", reason="OOMKilled", message="killed"),
                 live("b", attempt=2, pod="pod-b-2", failures=failures),
                 {"name": "c", "phase": "Waiting"},
             )

@@ -585,6 +585,18 @@ def test_a_crash_between_the_record_and_the_pod_costs_nothing() -> None:
     assert world.created == [("a", 1)]
 
 
+def test_a_crash_between_the_record_of_a_retry_and_its_pod_costs_no_attempt() -> None:
+    world = started(pipeline_spec(step_dict("a", **RETRY)))
+    start(world, "a")
+    finish(world, "a", 1)
+    world.advance(seconds=10)
+    world.look(1)
+    assert (world.step("a").attempt, world.created) == (2, [("a", 1)])
+    world.settle()
+    assert world.created == [("a", 1), ("a", 2)]
+    assert world.step("a").infrastructure_retries == 0
+
+
 def test_live_pods_of_a_run_that_has_ended_are_stopped_once() -> None:
     ended = PipelineRunStatus(phase=RunPhase.FAILED)
     pods = [

@@ -212,6 +212,8 @@ class World:
         assert not any(pod.phase == "Succeeded" for pod in mine), f"{action.step} has succeeded already"
         for above in spec.depends_on:
             assert states[above] is StepPhase.SUCCEEDED, f"{action.step} starts before {above} has succeeded"
+        assert self.step(action.step).pod_uid is None, "an attempt whose pod was seen gets no other"
+        assert action.attempt == 1 or (action.step, action.attempt - 1) in self.created, "no attempt is passed over"
         limit = spec.retry.limit if spec.retry is not None else 0
         assert action.attempt <= 1 + limit + INFRASTRUCTURE_RETRIES, f"{action.step} has too many attempts"
         if spec in self.spec.finally_:
@@ -230,6 +232,8 @@ class World:
         status = plan.status or self.status
         if plan.status is not None or plan.after:
             return
+        due = [step.retry_at for step in status.steps if step.retry_at is not None and step.retry_at > self.now]
+        assert not due or (plan.wake_at is not None and plan.wake_at <= min(due)), "a retry would come late"
         assert plan.wake_at is None or plan.wake_at > self.now, "it would be woken again and again for nothing"
         waits_for_pods = any(step.phase.live for step in status.steps)
         assert status.phase.ended or plan.wake_at is not None or waits_for_pods, "nothing would wake this run"

@@ -314,14 +314,16 @@ def _finish(
         }
     )
     result = _with_conditions(scene, merged, phase, reason, message)
-    succeeded = phase is RunPhase.SUCCEEDED
-    words = f"{result.progress} steps in {result.duration}" + (f": {message}" if message else "")
-    end = Occurrence("Normal" if succeeded else "Warning", reason, words)
-    return Plan(result, after=_leftovers(scene, result), occurrences=(*_news(scene.run.status, result), end))
+    news = _news(scene.run.status, result)
+    if phase is not RunPhase.SUCCEEDED:
+        words = f"{result.progress} steps in {result.duration}" + (f": {message}" if message else "")
+        news = (*news, Occurrence("Warning", reason, words))
+    return Plan(result, after=_leftovers(scene, result), occurrences=news)
 
 
 def _news(before: PipelineRunStatus, after: PipelineRunStatus) -> tuple[Occurrence, ...]:
-    """What of the steps is worth an Event: failures and retries. What goes well is in the status."""
+    """What of the steps is worth an Event: failures and retries. What goes well is in the status, and must not take the
+    place of what does not: Events are few a second."""
     known = {step.name: step for step in before.steps}
     news = []
     for step in after.steps:

@@ -221,6 +221,13 @@ def test_failures_and_the_end_are_told_in_events() -> None:
     assert world.look().occurrences == ()
 
 
+def test_what_goes_well_is_not_told_in_events() -> None:
+    world = started(pipeline_spec("a"))
+    world.finish(world.pod("a"), 0)
+    plan = world.look()
+    assert (plan.status and plan.status.phase, plan.occurrences) == (RunPhase.SUCCEEDED, ())
+
+
 # -- clocks -----------------------------------------------------------------------------------------------------------
 
 

@@ -201,6 +201,9 @@ class Source(Model):
     format: Literal["parquet", "csv", "json"] | None = Field(
         default=None, description="Format. Default: by the file's ending."
     )
+    null_texts: list[Annotated[str, Field(max_length=64)]] = Field(
+        default=[], max_length=16, description="With csv: texts that stand for a missing value, besides the empty one."
+    )
     strict: bool | None = Field(
         default=None,
         description="With csv: False passes over broken lines, True refuses the file. Default: True.",

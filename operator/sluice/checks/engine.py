@@ -120,14 +120,17 @@ def evaluate(
 
 
 def evaluate_rows(spec: QualityGateSpec, source: str, row: Mapping[str, Any], when: When) -> list[Finding]:
-    """Run the checks on rows of one source against a single row, given as an object: a gate's embedded example."""
+    """Run the checks on rows of one source against a single row, given as an object: a gate's embedded example.
+
+    Checks on columns that the row does not have, and checks that are not about single rows, have no finding.
+    """
     with closing(_connect(Resources(memory="64MB", threads=1))) as connection:
         columns = ", ".join(f"{_value(value)} AS {quote(name)}" for name, value in row.items())
         connection.execute(f"CREATE TABLE {quote(source)} AS SELECT {columns}")
         tables = {source: _describe(connection, source)}
         checks = [check for check in spec.checks if check.data.source == source]
         findings = _run(connection, spec.model_copy(update={"checks": checks}), tables, {}, when)
-    return [finding for finding in findings if finding.rows_evaluated is not None]
+    return [finding for finding in findings if finding.rows_failed is not None]
 
 
 # -- sources ----------------------------------------------------------------------------------------------------------
@@ -177,7 +180,8 @@ def _reader(source: Source, uri: str) -> str:
     if kind == "json":
         return f"read_json({path})"
     lenient = source.strict is False
-    return f"read_csv({path}, ignore_errors={str(lenient).lower()}, strict_mode={str(not lenient).lower()})"
+    nulls = ", ".join(f"'{_escaped(text)}'" for text in ("", *source.null_texts))
+    return f"read_csv({path}, ignore_errors={lenient}, strict_mode=true, nullstr=[{nulls}])"
 
 
 def _format_of(uri: str) -> str:

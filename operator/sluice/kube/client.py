@@ -1,19 +1,20 @@
 """`KubeClient`: the API server as dicts in, dicts out.
 
 It stands on the configuration, TLS and credentials of `kubernetes.aio` (see `connection`), and sends requests on the
-pooled session directly: the generated methods of that library build a model of every answer, and its generic request
-path costs several times the CPU of the bare session. JSON is read and written by pydantic-core, which is here anyway
-and takes two thirds of the time of the standard library's to read and a third to write.
+pooled session directly: the generated methods of that library build a model of every answer, and look for proxies and
+.netrc in two threads for every request. JSON is read and written by pydantic-core, which is here anyway.
 
-CPU of the client per request, measured: see `tests/unit/kube/test_client.py` for what is checked; figures are in the
-class docstring.
+CPU of one GET of a small object, eight at a time, all three on the same busy 2-core machine within a minute
+(time.process_time over 600 requests to a real API server over TLS): 0.30 ms here, 0.60 ms
+`read_namespace_without_preload_content`, 0.93 ms `read_namespace`. While the machine had nothing else to do: 0.17 ms
+here.
 
 Rules that every call keeps:
 - It has a deadline for everything, waiting for the limiter included; the connection has to be made within 5 s.
 - It passes the limiter; streams take one token and hold no place.
 - It is sent once. Only a request that finds its idle connection closed by the server is sent again by aiohttp, and only
-  when it is idempotent: GET, and DELETE, which here carries the object's uid. Everything else raises, and the work
-  queue backs off.
+  when it is idempotent: GET, and DELETE, for which callers give the object's uid. Everything else raises, and the
+  work queue backs off.
 - Before it changes anything it calls the fence, after any waiting: a replica that lost its lease raises there instead
   of writing.
 """

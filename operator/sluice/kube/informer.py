@@ -7,6 +7,11 @@
 
 A list of thousands of objects is projected page by page and never held whole. Bookmarks keep the last version fresh
 while nothing changes, and are the sign of life of a quiet watch.
+
+CPU of one event of a pod of 4.6 KB, with two indices (time.process_time over 20,000 events from a loopback server, on 2
+cores with a load of 25, where everything takes half as long again as on an idle machine): 44 to 48 us. Of these,
+aiohttp's reading takes 16 to 22, the JSON 15, the projection 4.4 and the store 3.7. A bare loop over the lines with
+json.loads and nothing else took 38 to 40 us at the same time.
 """
 
 from __future__ import annotations

@@ -53,6 +53,9 @@ process."""
 LONGEST_HOLD: Final = 300.0
 """Seconds that a server's Retry-After is heeded at most."""
 
+LAST_SECONDS: Final = 5.0
+"""How long a handler that was cancelled may take to end; after that the process goes without it."""
+
 log = get_logger(__name__)
 
 
@@ -141,7 +144,7 @@ class WorkQueue:
             log.warning(
                 "handlers were cancelled", keys=[str(key) for key, task in self._in_flight.items() if task in late]
             )
-            await asyncio.wait(late)
+            await asyncio.wait(late, timeout=LAST_SECONDS)
         return not late
 
     async def idle(self) -> None:

@@ -548,8 +548,8 @@ async def test_a_line_that_is_no_event_is_a_failed_connection(
 async def test_a_silent_watch_times_out(api: LoopbackApi, client: KubeClient) -> None:
     api.stream(event("ADDED", name="a") + b"\n", then=asyncio.Event().wait())
     found = []
-    with pytest.raises(RequestTimeout, match=r"nothing received for 0\.05 s"):  # noqa: PT012
-        async for _, obj in client.watch(PODS, resource_version="1", inactivity=0.05):
+    with pytest.raises(RequestTimeout, match=r"nothing received for 0\.5 s"):  # noqa: PT012
+        async for _, obj in client.watch(PODS, resource_version="1", inactivity=0.5):
             found.append(obj["metadata"]["name"])
 
     assert found == ["a"]

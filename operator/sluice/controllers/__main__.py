@@ -5,11 +5,14 @@ import logging
 import platform
 import signal
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
 import kopf
 
 from sluice import __version__
 from sluice.api.names import GROUP
+from sluice.controllers.essence import NothingRemembered
 from sluice.controllers.handlers import register
 from sluice.controllers.settings import BadSetting, Settings
 from sluice.controllers.webhook import WebhookServer
@@ -34,10 +37,25 @@ def kopf_settings(webhook: WebhookServer | None) -> kopf.OperatorSettings:
     settings.watching.client_timeout = 300
     settings.posting.enabled = False
     settings.persistence.finalizer = f"{GROUP}/kopf"
+    settings.persistence.diffbase_storage = NothingRemembered()
     settings.scanning.disabled = True
     settings.peering.standalone = True
     settings.admission.server = webhook
     return settings
+
+
+async def done_before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do `work`, unless `stop` is set first: then it is given up. Whether it was done."""
+    task, stopped = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            return False
+        task.result()
+        return True
+    finally:
+        task.cancel()
+        stopped.cancel()
 
 
 async def operate(settings: Settings) -> None:
@@ -60,22 +78,21 @@ async def operate(settings: Settings) -> None:
         )
         await telemetry.start()
         stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         registry = kopf.OperatorRegistry()
         register(registry, engine, client, webhooks=webhook is not None)
         try:
-            await engine.start()
-            await kopf.operator(
-                registry=registry,
-                settings=kopf_settings(webhook),
-                clusterwide=not settings.namespaces,
-                namespaces=settings.namespaces,
-                standalone=True,
-                identity=settings.own_name,  # type: ignore[arg-type]  # Kopf's own guess needs a user name in /etc/passwd
-                stop_flag=stop,
-            )
+            if await done_before(stop, engine.start()):
+                # Kopf takes the signals over. Given `stop` too it would end 5 s late, waiting for somebody to set it.
+                await kopf.operator(
+                    registry=registry,
+                    settings=kopf_settings(webhook),
+                    clusterwide=not settings.namespaces,
+                    namespaces=settings.namespaces,
+                    standalone=True,
+                    identity=settings.own_name,  # type: ignore[arg-type]  # Kopf's guess needs a name in /etc/passwd
+                )
         finally:
             await engine.stop(STOP_SECONDS)
             await telemetry.stop()
@@ -87,15 +104,15 @@ def main() -> int:
     try:
         settings = Settings.from_environment()
     except BadSetting as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the log is not set up yet
+        print(error, file=sys.stderr)
         return 2
     logs.configure(format=settings.log_format, level=settings.log_level.upper())
     # A line for every event and every review, each with all of Kopf's settings, is not for people.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
         asyncio.run(operate(settings))
-    except KubeError as error:
-        log.error("cannot start", error=str(error))
+    except KubeError:
+        log.exception("cannot start")
         return 1
     return 0
 

@@ -1,7 +1,8 @@
-"""Certificates of the admission webhook, without cert-manager: made in memory at every start, renewed long before they end.
+"""Certificates of the admission webhook, without cert-manager: made in memory at every start, renewed long before they
+end.
 
-The private key never leaves the process: no Secret holds it. Each replica has an authority of its own and adds it to the
-caBundle of the webhook configuration, which may hold several; what has expired is dropped from it.
+The private key never leaves the process: no Secret holds it. Each replica has an authority of its own and adds it to
+the caBundle of the webhook configuration, which may hold several; what has expired is dropped from it.
 """
 
 import base64
@@ -19,7 +20,7 @@ RENEW_AFTER = LIFETIME * 2 / 3
 SKEW = timedelta(minutes=10)
 """A certificate is valid from a little before it was made: clocks differ."""
 MAX_AUTHORITIES = 8
-"""Authorities kept in the bundle: the newest. More only come from a crash loop."""
+"""Authorities kept in the bundle: our own and the newest others. More only come from a crash loop."""
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,19 @@ def _usage(*, sign: bool) -> x509.KeyUsage:
 
 def merge_bundle(current: str, authority: bytes, now: datetime) -> str:
     """The caBundle (base64 of PEM) with `authority` added: without what has expired, the newest last, at most eight."""
-    kept: list[x509.Certificate] = []
-    for certificate in (*_read(current), x509.load_pem_x509_certificate(authority)):
-        if certificate.not_valid_after_utc > now and certificate not in kept:
-            kept.append(certificate)
-    kept.sort(key=lambda certificate: certificate.not_valid_before_utc)
-    pem = b"".join(row.public_bytes(serialization.Encoding.PEM) for row in kept[-MAX_AUTHORITIES:])
+    own = x509.load_pem_x509_certificate(authority)
+    others: list[x509.Certificate] = []
+    for certificate in _read(current):
+        if certificate.not_valid_after_utc > now and certificate != own and certificate not in others:
+            others.append(certificate)
+    others.sort(key=_begin)
+    kept = sorted([*others[1 - MAX_AUTHORITIES :], own], key=_begin)
+    pem = b"".join(row.public_bytes(serialization.Encoding.PEM) for row in kept)
     return base64.b64encode(pem).decode()
+
+
+def _begin(certificate: x509.Certificate) -> datetime:
+    return certificate.not_valid_before_utc
 
 
 def _read(bundle: str) -> Iterable[x509.Certificate]:

@@ -1,4 +1,5 @@
-"""What the operator is started with: environment variables, set by the chart. A bad one stops the start with its name."""
+"""What the operator is started with: environment variables, set by the chart. A bad one stops the start with its
+name."""
 
 import os
 from collections.abc import Mapping
@@ -53,13 +54,13 @@ class Settings:
             own_name=env.get("POD_NAME", "sluice"),
             log_format=_choice(env, "SLUICE_LOG_FORMAT", "json", get_args(LogFormat)),  # type: ignore[arg-type]
             log_level=_choice(env, "SLUICE_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
-            metrics_port=int(_number(env, "SLUICE_METRICS_PORT", 8080, 1, 65535)),
+            metrics_port=_whole(env, "SLUICE_METRICS_PORT", 8080, 1, 65535),
             api_qps=_number(env, "SLUICE_API_QPS", 200, 1, 10_000),
-            api_burst=int(_number(env, "SLUICE_API_BURST", 400, 1, 10_000)),
-            workers=int(_number(env, "SLUICE_WORKERS", 16, 1, 256)),
+            api_burst=_whole(env, "SLUICE_API_BURST", 400, 1, 10_000),
+            workers=_whole(env, "SLUICE_WORKERS", 16, 1, 256),
             pod_template=_pod_template(env.get("SLUICE_POD_TEMPLATE_FILE", "")),
             webhook_mode=_choice(env, "SLUICE_WEBHOOK_MODE", "off", get_args(WebhookMode)),  # type: ignore[arg-type]
-            webhook_port=int(_number(env, "SLUICE_WEBHOOK_PORT", 9443, 1, 65535)),
+            webhook_port=_whole(env, "SLUICE_WEBHOOK_PORT", 9443, 1, 65535),
             webhook_cert_dir=Path(env.get("SLUICE_WEBHOOK_CERT_DIR", "/var/run/sluice/webhook-certs")),
             webhook_config=env.get("SLUICE_WEBHOOK_CONFIG", "sluice"),
             webhook_service=env.get("SLUICE_WEBHOOK_SERVICE", "sluice-webhook"),
@@ -76,7 +77,7 @@ def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str,
 def _number(env: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:
     text = env.get(name, "")
     try:
-        value = float(text) if text else default
+        value = float(text or default)
     except ValueError:
         raise BadSetting(f'{name}: "{text}" is not a number') from None
     if not least <= value <= most:
@@ -84,11 +85,18 @@ def _number(env: Mapping[str, str], name: str, default: float, least: float, mos
     return value
 
 
+def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    value = _number(env, name, default, least, most)
+    if not value.is_integer():
+        raise BadSetting(f"{name}: {env[name]} is not a whole number")
+    return int(value)
+
+
 def _pod_template(path: str) -> PodTemplate | None:
-    if not path or not Path(path).exists():
+    if not path:
         return None
     try:
         raw = yaml.safe_load(Path(path).read_text()) or {}
         return PodTemplate.model_validate(raw) if raw else None
-    except (yaml.YAMLError, ValidationError) as error:
+    except (OSError, yaml.YAMLError, ValidationError) as error:
         raise BadSetting(f"SLUICE_POD_TEMPLATE_FILE: {path}: {error}") from error

@@ -1,4 +1,4 @@
-"""The engine against a small API server: what goes wrong between the operator and the cluster, and what it does then."""
+"""The engine against a small API server: what goes wrong between operator and cluster, and what it does then."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,6 +17,7 @@ from sluice.planning.actions import Settings
 from sluice.reconcile.engine import RESYNC_CHECK, Engine, Scope
 from sluice.telemetry.metrics import REGISTRY
 from tests.builders import step_dict
+from tests.unit.kube.loopback_api import condition
 from tests.unit.reconcile.small_api import SmallApi, refusal
 
 SECONDS = 10.0
@@ -168,8 +169,7 @@ async def test_it_is_not_ready_before_all_is_listed() -> None:
         engine = Engine(client, scope=Scope(), settings=Settings(), workers=4, instance="test", clock=clock)
         api.before = lambda _method, path: refusal(403, "Forbidden") if path.endswith("pipelineruns") else None
         starting = asyncio.create_task(engine.start())
-        while engine.problem() != "pipelineruns have not been listed yet":
-            await asyncio.sleep(0.002)
+        await condition(lambda: engine.problem() == "pipelineruns have not been listed yet")
         assert not starting.done()
         starting.cancel()
         await engine.stop(1.0)

@@ -1,0 +1,124 @@
+"""Reviews: what is refused at the door, with an API server that has, has not, or cannot say."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import kopf
+import pytest
+from kubernetes.aio.client import Configuration
+
+from sluice.controllers.admission import review_pipeline, review_run
+from sluice.kube.client import KubeClient
+from sluice.kube.clock import ManualClock
+from sluice.kube.connection import Connection
+from sluice.kube.resources import DATA_PIPELINES
+from sluice.reconcile.caches import Caches
+from tests.builders import manifest, step_dict
+from tests.unit.reconcile.small_api import SmallApi, refusal
+
+
+class Door:
+    """The reviews of runs, with what the operator has in its cache and what the API server has."""
+
+    def __init__(self, api: SmallApi, client: KubeClient) -> None:
+        self.api = api
+        self.pipelines = Caches.empty().pipelines
+        self._client = client
+
+    def pipeline(self, *, cached: bool, **spec: Any) -> None:
+        """There is a pipeline `flights`."""
+        stored = self.api.put(DATA_PIPELINES, manifest("DataPipeline", {"steps": [step_dict("extract")], **spec}))
+        if cached:
+            self.pipelines.upsert(stored)
+
+    async def refusal(self, spec: dict[str, Any], old: dict[str, Any] | None = None) -> tuple[int | None, str]:
+        """Code and words of the refusal of a run; (None, "") when it is let in."""
+        try:
+            await review_run(self._client, self.pipelines, run(spec), run(old) if old is not None else None)
+        except kopf.AdmissionError as error:
+            return error.code, str(error)
+        return None, ""
+
+
+def run(spec: dict[str, Any]) -> dict[str, Any]:
+    made = manifest("PipelineRun", {"pipeline": {"name": "flights"}, **spec}, name="flights-1")
+    made["metadata"]["namespace"] = "data"
+    return made
+
+
+@pytest.fixture
+async def door() -> AsyncIterator[Door]:
+    async with SmallApi(ManualClock()) as api, KubeClient(Connection(Configuration(host=api.url))) as client:
+        yield Door(api, client)
+
+
+PARAM = {"params": [{"name": "carrier", "type": "string", "enum": ["AA", "UA"]}]}
+
+
+@pytest.mark.parametrize("cached", [True, False])
+async def test_a_run_that_fits_its_pipeline_is_let_in(door: Door, cached: bool) -> None:
+    door.pipeline(cached=cached, **PARAM)
+    assert await door.refusal({"params": {"carrier": "AA"}}) == (None, "")
+    assert bool(door.api.received) is not cached, "what the cache knows is not asked for"
+
+
+@pytest.mark.parametrize("cached", [True, False])
+async def test_a_run_with_a_wrong_parameter_is_refused_with_the_field_and_the_value(door: Door, cached: bool) -> None:
+    door.pipeline(cached=cached, **PARAM)
+    code, words = await door.refusal({"params": {"carrier": "XX"}})
+    assert code == 422
+    assert "spec.params" in words
+    assert "XX" in words
+
+
+async def test_a_run_is_judged_by_the_newest_pipeline_when_the_cache_would_refuse_it(door: Door) -> None:
+    door.pipeline(cached=True)
+    door.pipeline(cached=False, **PARAM)
+    assert await door.refusal({"params": {"carrier": "AA"}}) == (None, "")
+
+
+async def test_a_run_of_no_pipeline_is_refused(door: Door) -> None:
+    code, words = await door.refusal({})
+    assert code == 422
+    assert 'spec.pipeline.name: Not found: "flights": no such DataPipeline in namespace data' in words
+
+
+async def test_a_run_is_not_let_in_unseen_while_the_api_server_cannot_say(door: Door) -> None:
+    door.api.before = lambda _method, _path: refusal(500, "InternalError")
+    code, words = await door.refusal({})
+    assert code == 503
+    assert "cannot be read" in words
+
+
+@pytest.mark.parametrize("spec", [{"params": []}, {"pipeline": {}}, {"revisionn": "x"}])
+async def test_a_run_of_the_wrong_shape_is_refused_without_asking(door: Door, spec: dict[str, Any]) -> None:
+    code, _ = await door.refusal(spec)
+    assert code == 422
+    assert door.api.received == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ({}, {"cancel": True}, ""),
+        ({"cancel": True}, {"cancel": True}, ""),
+        ({"cancel": True}, {}, "spec.cancel"),
+        ({}, {"params": {"carrier": "AA"}}, "spec.params"),
+        ({"revision": "a"}, {"revision": "b"}, "spec.revision"),
+    ],
+)
+async def test_of_a_run_only_cancel_can_be_changed(door: Door, old: Any, new: Any, words: str) -> None:
+    code, said = await door.refusal(new, old)
+    assert (code == 422) == bool(words)
+    assert words in said
+
+
+def test_a_pipeline_with_a_cycle_is_refused_unless_it_is_going() -> None:
+    steps = [step_dict("a", "b"), step_dict("b", "a")]
+    bad = manifest("DataPipeline", {"steps": steps})
+    with pytest.raises(kopf.AdmissionError, match="makes a cycle") as caught:
+        review_pipeline(bad)
+    assert caught.value.code == 422
+    bad["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    review_pipeline(bad)
+    review_pipeline(manifest("DataPipeline", {"steps": [step_dict("a")]}))

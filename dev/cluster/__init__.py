@@ -8,3 +8,8 @@ Standard library only, so that it runs before any virtual environment exists. Wh
 3. `local.py`: Kubernetes' own programs, built once from Go modules, as processes of this machine with Debian's
    containerd.
 """
+
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 (this may be the first Python that comes by)
+    sys.exit(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}")

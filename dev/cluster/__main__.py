@@ -22,10 +22,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dev.cluster import archive, diagnostics, install, packages, progress, provider, state
+from dev.cluster import archive, diagnostics, install, local, packages, progress, provider, state
 from dev.cluster.addons import ADDONS
 from dev.cluster.addons.context import Context
 from dev.cluster.cluster import Archive, load_missing
+from dev.cluster.commands import end_running
 from dev.cluster.errors import ClusterError
 from dev.cluster.images import BUSYBOX, ProjectImages
 from dev.cluster.kubectl import Kubectl
@@ -42,6 +43,7 @@ class Commands:
         self._settings = settings
         self._toolbox = Toolbox(settings.cache)
         self._processes = Processes(settings.cluster / "processes", settings.logs)
+        self._background = ThreadPoolExecutor(1, thread_name_prefix="images")
 
     def up(self, addons: Sequence[str], *, operator: bool) -> None:
         """Bring everything up, and gather what is known when that fails."""
@@ -54,15 +56,14 @@ class Commands:
             if operator and name == "given":
                 images.require_published()
             try:
-                with ThreadPoolExecutor(1, thread_name_prefix="images") as background:
-                    # Everything that takes long begins at once; the cluster's own tools are ahead in the queue.
-                    if name == "local":
-                        self._toolbox.request(("kubernetes", "etcd", "pause", "coredns"))
-                    self._toolbox.request(("helm", *(tool for addon in addons for tool in ADDONS[addon].tools)))
-                    building = background.submit(images.build) if operator else None
-                    cluster.up()
-                    built = building.result() if building else {}
-                    load_missing(cluster, built.values())
+                # Everything that takes long begins at once; the cluster's own tools are ahead in the queue.
+                if name == "local":
+                    self._toolbox.request(local.TOOLS)
+                self._toolbox.request(("helm", *(tool for addon in addons for tool in ADDONS[addon].tools)))
+                building = self._background.submit(images.build) if operator else None
+                cluster.up()
+                built = building.result() if building else {}
+                load_missing(cluster, built.values())
                 for addon in addons:
                     ADDONS[addon].up(Context(cluster, kubectl, self._processes, self._settings, self._toolbox))
                 if operator:
@@ -133,7 +134,8 @@ class Commands:
         print(kubectl("get", "nodes", "--output=wide"), kubectl("get", "pods", "--all-namespaces"), sep="\n", end="")
 
     def close(self) -> None:
-        """Wait for builds that have begun."""
+        """Wait for what has begun in the background."""
+        self._background.shutdown(cancel_futures=True)
         self._toolbox.close()
 
     def _require_cluster(self) -> Path:
@@ -191,6 +193,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                     commands.logs(options.folder)
                 case name:
                     getattr(commands, name)()
+        except BaseException:
+            end_running()
+            raise
         finally:
             commands.close()
     except ClusterError as error:

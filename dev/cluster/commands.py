@@ -11,6 +11,7 @@ from pathlib import Path
 from dev.cluster.errors import ClusterError
 
 _LAST_WORDS = 15
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 def run(
@@ -64,29 +65,39 @@ def run_logged(
     cwd: Path | None = None,
 ) -> None:
     """Run something long whose output goes to the file `log`. Raises ClusterError that names the file and quotes its
-    end."""
+    end. `end_running` ends it from another thread."""
     words = [str(word) for word in argv]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         try:
-            done = subprocess.run(
+            child = subprocess.Popen(
                 words,
-                check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                timeout=timeout,
                 env={**os.environ, **env} if env else None,
                 cwd=cwd,
             )
         except FileNotFoundError as error:
             raise ClusterError(f"{words[0]} is not installed (no such program on the PATH)") from error
-        except subprocess.TimeoutExpired as error:
-            raise ClusterError(f"`{' '.join(words)}` did not end within {timeout:.0f} s, see {log}") from error
-    if done.returncode != 0:
-        raise ClusterError(
-            f"`{' '.join(words)}` failed with {done.returncode}, see {log}:\n{_tail(log.read_text(errors='replace'))}"
-        )
+        with child:
+            _running.add(child)
+            try:
+                child.wait(timeout)
+            except subprocess.TimeoutExpired as error:
+                child.terminate()
+                raise ClusterError(f"`{' '.join(words)}` did not end within {timeout:.0f} s, see {log}") from error
+            finally:
+                _running.discard(child)
+    if child.returncode != 0:
+        words_at_end = _tail(log.read_text(errors="replace"))
+        raise ClusterError(f"`{' '.join(words)}` failed with {child.returncode}, see {log}:\n{words_at_end}")
+
+
+def end_running() -> None:
+    """End whatever `run_logged` runs in other threads: nobody waits for it any more."""
+    for child in tuple(_running):
+        child.terminate()
 
 
 def wait_until(

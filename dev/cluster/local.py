@@ -87,7 +87,7 @@ class LocalCluster:
 
     def up(self) -> None:
         """Bring it up, or keep it up."""
-        _require_possible()
+        require_possible()
         if self._after_reboot():
             progress.say("the machine was restarted since: the remains of the old cluster are removed")
             self.down()
@@ -379,7 +379,8 @@ class LocalCluster:
         }
 
 
-def _require_possible() -> None:
+def require_possible() -> None:
+    """Raise ClusterError, with what else there is, where this cannot work at all."""
     if sys.platform != "linux":
         raise ClusterError(
             "without kind or a cluster in SLUICE_KUBECONFIG a Linux machine is needed: "

@@ -11,7 +11,7 @@ from dev.cluster.cluster import Cluster
 from dev.cluster.given import GivenCluster
 from dev.cluster.kind import KindCluster
 from dev.cluster.kubectl import Kubectl
-from dev.cluster.local import LocalCluster
+from dev.cluster.local import LocalCluster, require_possible
 from dev.cluster.processes import Processes
 from dev.cluster.settings import Settings
 from dev.cluster.tools import Toolbox
@@ -35,6 +35,8 @@ def choose(settings: Settings) -> str:
     name = recorded(settings)
     if name is None:
         name = settings.provider or ("kind" if kind.possible() else "local")
+        if name == "local":
+            require_possible()
         progress.say(
             f"provider: {name} ({'chosen by SLUICE_CLUSTER_PROVIDER' if settings.provider else _REASONS[name]})"
         )

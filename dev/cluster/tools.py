@@ -151,7 +151,7 @@ class Toolbox:
         return Path(found) if found else self.path("kubectl")
 
     def close(self) -> None:
-        """Give up builds that have not begun; wait for those that have."""
+        """Wait for the builds that have begun; forget the others."""
         self._pool.shutdown(cancel_futures=True)
 
     def _ensure(self, tool: Tool) -> Path:

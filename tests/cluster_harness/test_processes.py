@@ -58,7 +58,7 @@ def test_another_process_under_a_stale_id_is_left_alone(processes: Processes, tm
     ours = json.loads(record.read_text())
     innocent = subprocess.Popen(SLEEP)
     try:
-        record.write_text(json.dumps(ours | {"pid": innocent.pid}))
+        record.write_text(json.dumps(ours | {"pid": innocent.pid, "started": "1"}))
         assert not processes.alive("p")
         processes.stop("p")
         assert innocent.poll() is None

@@ -55,6 +55,7 @@ def project_pod(obj: Mapping[str, Any]) -> PodView:
         message=status.get("message") or "",
         created=_time(metadata.get("creationTimestamp")) or _EPOCH,
         deleting="deletionTimestamp" in metadata,
+        stopping=(obj.get("spec") or _NOTHING).get("activeDeadlineSeconds") == 1,
         scheduled=scheduled,
         unschedulable_message=unschedulable,
         node=(obj.get("spec") or _NOTHING).get("nodeName") or "",

@@ -201,6 +201,9 @@ class Source(Model):
     format: Literal["parquet", "csv", "json"] | None = Field(
         default=None, description="Format. Default: by the file's ending."
     )
+    delimiter: str | None = Field(
+        default=None, min_length=1, max_length=4, description="With csv: what stands between values. Default: a comma."
+    )
     null_texts: list[Annotated[str, Field(max_length=64)]] = Field(
         default=[], max_length=16, description="With csv: texts that stand for a missing value, besides the empty one."
     )

@@ -181,7 +181,9 @@ def _reader(source: Source, uri: str) -> str:
         return f"read_json({path})"
     lenient = source.strict is False
     nulls = ", ".join(f"'{_escaped(text)}'" for text in ("", *source.null_texts))
-    return f"read_csv({path}, ignore_errors={lenient}, strict_mode=true, nullstr=[{nulls}])"
+    # The dialect is stated, not guessed: a guess may take broken lines for a preamble and pass over them in silence.
+    dialect = f"header=true, delim='{_escaped(source.delimiter or ',')}', quote='\"', escape='\"', skip=0, comment=''"
+    return f"read_csv({path}, {dialect}, strict_mode=true, ignore_errors={lenient}, nullstr=[{nulls}])"
 
 
 def _format_of(uri: str) -> str:

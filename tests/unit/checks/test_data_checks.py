@@ -254,14 +254,28 @@ def test_a_broken_file_is_an_error_of_the_checks_that_need_it(uris: dict[str, st
     assert "format" in report.findings[3].message
 
 
-def test_csv_with_mixed_line_ends_and_a_broken_line(tmp_path: Path) -> None:
-    path = tmp_path / "mixed.csv"
-    path.write_bytes(b"a,b\n1,2\r\n3,4\n5,6,7\n")
+@pytest.mark.parametrize(
+    ("text", "strict", "lenient"),
+    [
+        (b"a,b\n1,2\n3,4\n", (PASS, 2), (PASS, 2)),
+        (b"a,b\n1,2\n3,4\n5,6,7\n", (ERROR, None), (PASS, 2)),
+        (b"a,b\n1,2\n3\n5,6\n", (ERROR, None), (PASS, 2)),
+        (b"a,b\n1,2\r\n3,4\n5,6\n", (ERROR, None), (ERROR, None)),
+        (b"a,b\r\n1,2\r\n", (PASS, 1), (PASS, 1)),
+        (b'a,b\n"x\ny",2\n', (PASS, 1), (PASS, 1)),
+        (b"a,b\n", (FAIL, 0), (FAIL, 0)),
+        (b"", (FAIL, 0), (FAIL, 0)),
+    ],
+)
+def test_csv_with_broken_lines_is_refused_or_passed_over_but_never_misread(
+    tmp_path: Path, text: bytes, strict: tuple[Outcome, int], lenient: tuple[Outcome, int]
+) -> None:
+    path = tmp_path / "m.csv"
+    path.write_bytes(text)
     check = {"data": {"source": "m", "rowCount": {"min": 1}}}
-    strict = run(gate(check), {"m": str(path)}).findings[0]
-    lenient = run(gate(check, sources=[{"name": "m", "strict": False}]), {"m": str(path)}).findings[0]
-    assert strict.outcome is ERROR
-    assert (lenient.outcome, lenient.rows_evaluated) == (PASS, 2)
+    for value, expected in ((True, strict), (False, lenient)):
+        finding = run(gate(check, sources=[{"name": "m", "strict": value}]), {"m": str(path)}).findings[0]
+        assert (finding.outcome, finding.rows_evaluated) == expected, finding.message
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))

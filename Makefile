@@ -40,7 +40,7 @@ demo: $(VENV)/.installed cluster ## Run the flights pipeline for one day: make d
 
 test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
 	@$(CLUSTER) up
-	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/unit -n 2 --dist loadgroup
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/unit tests/cluster_harness -n 2 --dist loadgroup
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m "not quiet" -n 6 --dist loadgroup
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m quiet
 

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     NODE_LOST = "NodeLost"
     POD_LOST = "PodLost"
     POD_REJECTED = "PodRejected"
+    QUOTA_EXCEEDED = "QuotaExceeded"
     POD_FAILED = "PodFailed"
     OUTPUT_TOO_LARGE = "OutputTooLarge"
     OUTPUT_INVALID = "OutputInvalid"

@@ -328,6 +328,9 @@ def _news(before: PipelineRunStatus, after: PipelineRunStatus) -> tuple[Occurren
     news = []
     for step in after.steps:
         old = known.get(step.name)
+        if step.reason == Reason.QUOTA_EXCEEDED and (old is None or old.reason != step.reason):
+            # There is no pod whose own Events could say it.
+            news.append(Occurrence("Warning", Reason.QUOTA_EXCEEDED, f"{step.name}: {step.message}"))
         if old is not None and old.phase == step.phase and old.attempt == step.attempt:
             continue
         if step.phase is StepPhase.RETRYING:

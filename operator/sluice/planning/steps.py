@@ -34,6 +34,8 @@ SETTLE = timedelta(seconds=1)
 """A step's way from Pending to Running is put on record only when it lasts: a short step costs one status write less."""
 UNEVENTFUL = timedelta(seconds=10)
 """A pod that only waits its turn shows nothing that is not on record, but for its UID, which is noted after this."""
+QUOTA_RECHECK = timedelta(seconds=5)
+"""How long a pod that the quota has no room for is not asked for again."""
 DEFAULT_PENDING = timedelta(minutes=10)
 MAX_RUN_OUTPUTS = 128 * 1024
 """Bytes of all outputs of a run together, so that the object stays far below 256 KiB."""
@@ -57,7 +59,7 @@ class Scene:
     pods: Mapping[str, PodView]
     """Pods of the run by name."""
     refusals: Mapping[str, Refusal]
-    """Final refusals by pod name."""
+    """Refusals by pod name."""
     values: Callable[[Mapping[str, StepStatus]], Mapping[str, Json]]
     """Values of references, given the statuses known so far."""
     settings: Settings
@@ -304,10 +306,11 @@ def _stop_attempt(status: StepStatus, pod: PodView, stop: Stop, attempt: Attempt
 
 def _without_pod(step: Step, status: StepStatus, scene: Scene, stop: Stop | None, progress: Progress) -> StepStatus:
     refusal = scene.refusals.get(status.pod or "")
-    if refusal is not None:
-        reason = Reason.NAME_TAKEN if refusal.name_taken else Reason.POD_REJECTED
-        return _failed(status, reason, refusal.message, scene.now)
+    if refusal is not None and refusal.reason is not Reason.QUOTA_EXCEEDED:
+        return _failed(status, refusal.reason, refusal.message, scene.now)
     if status.pod_uid is None and stop is None:
+        if refusal is not None:
+            return _without_room(step, status, refusal, scene, progress)
         return _create(step, status, scene, progress)
     if status.pod_uid is None and stop is not None:
         seen_by = (status.launched_at or scene.now) + SETTLE
@@ -318,6 +321,18 @@ def _without_pod(step: Step, status: StepStatus, scene: Scene, stop: Stop | None
         return _over(status, StepPhase.CANCELLED, stop.reason, stop.message)
     lost = Attempt(State.FAILED, Reason.POD_LOST, "the pod was deleted before it ended", finished_at=scene.now)
     return _after_failure(step, status, lost, scene, progress)
+
+
+def _without_room(step: Step, status: StepStatus, refusal: Refusal, scene: Scene, progress: Progress) -> StepStatus:
+    """The quota leaves no room for the pod. That is no failure: it is asked for again until there is room."""
+    # The message counts what others use; that is not news while the reason stays.
+    message = status.message if status.reason == refusal.reason else refusal.message
+    held = status.model_copy(update={"reason": refusal.reason, "message": message})
+    again = refusal.at + QUOTA_RECHECK
+    if scene.now < again:
+        progress.wake(again)
+        return held
+    return _create(step, held, scene, progress)
 
 
 def _after_failure(step: Step, status: StepStatus, attempt: Attempt, scene: Scene, progress: Progress) -> StepStatus:

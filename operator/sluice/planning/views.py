@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sluice.api.pipeline import DataPipelineSpec, DataPipelineStatus
+from sluice.api.reasons import Reason
 from sluice.api.run import PipelineRunSpec, PipelineRunStatus, RunPhase
 
 
@@ -77,8 +78,11 @@ class RevisionView:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The API server's final no to creating a pod."""
+    """The API server's no to creating a pod."""
 
     pod: str
     message: str
-    name_taken: bool = False
+    reason: Reason
+    """PodRejected and NameTaken are final; QuotaExceeded may pass."""
+    at: datetime
+    """When it was said."""

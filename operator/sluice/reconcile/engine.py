@@ -81,7 +81,7 @@ class Engine:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._events = EventRecorder(client, instance=instance)
-        self._executor = Executor(client, self.caches)
+        self._executor = Executor(client, self.caches, self._clock)
         self._queue = WorkQueue(self._handle, workers=workers, clock=self._clock)
         self._own_write: Key | None = None
         self._run_seen: dict[tuple[str, str], float] = {}

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from sluice.api import names
+from sluice.api.reasons import Reason
 from sluice.kube.client import KubeClient
-from sluice.kube.errors import AlreadyExists, Attempt, Conflict, Forbidden, Invalid, KubeError, NotFound
+from sluice.kube.clock import Clock
+from sluice.kube.errors import AlreadyExists, Attempt, Conflict, Forbidden, Invalid, KubeError, NotFound, QuotaExceeded
 from sluice.kube.resources import CONTROLLER_REVISIONS, PIPELINE_RUNS, PODS, Resource
 from sluice.planning.actions import (
     Action,
@@ -35,11 +37,12 @@ class StaleNamesake(KubeError):
 class Executor:
     """Does what plans ask for in one namespace after the other."""
 
-    def __init__(self, client: KubeClient, caches: Caches) -> None:
+    def __init__(self, client: KubeClient, caches: Caches, clock: Clock) -> None:
         self._client = client
         self._caches = caches
+        self._clock = clock
         self.refusals: dict[tuple[str, str], dict[str, Refusal]] = {}
-        """Final refusals of pods, by (namespace, run) and pod name. Lost on a restart, and then found out again."""
+        """Refusals of pods, by (namespace, run) and pod name. Lost on a restart, and then found out again."""
 
     async def run(self, namespace: str, actions: Iterable[Action]) -> None:
         """Do all `actions`, side by side. Raises the first error when all have been tried."""
@@ -77,19 +80,23 @@ class Executor:
         except AlreadyExists:
             pod = await self._client.get(PODS, namespace, metadata["name"])
             if not _same_pod(pod, action.manifest):
-                self._refuse(run, Refusal(metadata["name"], "a foreign pod has this name", name_taken=True))
+                self._refuse(run, metadata["name"], Reason.NAME_TAKEN, "a foreign pod has this name")
                 return
+        except QuotaExceeded as error:
+            self._refuse(run, metadata["name"], Reason.QUOTA_EXCEEDED, error.message)
+            return
         except (Invalid, Forbidden) as error:
             if error.retryable:
                 raise
-            self._refuse(run, Refusal(metadata["name"], error.message))
+            self._refuse(run, metadata["name"], Reason.POD_REJECTED, error.message)
             return
+        self.refusals.get(run, {}).pop(metadata["name"], None)
         self._caches.pods.upsert(pod)
         log.info("created pod", pod=metadata["name"], step=action.step, attempt=action.attempt)
 
-    def _refuse(self, run: tuple[str, str], refusal: Refusal) -> None:
-        self.refusals.setdefault(run, {})[refusal.pod] = refusal
-        log.warning("pod refused", pod=refusal.pod, problem=refusal.message)
+    def _refuse(self, run: tuple[str, str], pod: str, reason: Reason, message: str) -> None:
+        self.refusals.setdefault(run, {})[pod] = Refusal(pod, message, reason, self._clock.now())
+        log.warning("pod refused", pod=pod, reason=reason, problem=message)
 
     async def _stop_pod(self, namespace: str, action: StopPod) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 from sluice.api import names
 from sluice.api.pipeline import DataPipelineSpec
+from sluice.api.reasons import Reason
 from sluice.api.run import PipelineRunStatus, RunPhase, StepPhase, StepStatus
 from sluice.planning.actions import Action, CreatePod, StopPod
 from sluice.planning.observed import PodView
@@ -172,10 +173,11 @@ class World:
         assert (recorded.pod, recorded.attempt, recorded.phase.live) == (name, action.attempt, True), "it is on record"
         if name in self.pods:
             if self.pods[name].spec_hash != spec_hash:
-                self.refusals[name] = Refusal(name, "another pod has this name", name_taken=True)
+                self.refusals[name] = Refusal(name, "another pod has this name", Reason.NAME_TAKEN, self.now)
             return
         if action.step in self.refused_steps:
-            self.refusals[name] = Refusal(name, "spec.containers[0].image: Invalid value")
+            problem = "spec.containers[0].image: Invalid value"
+            self.refusals[name] = Refusal(name, problem, Reason.POD_REJECTED, self.now)
             return
         self._check_creation(action)
         self._uids += 1

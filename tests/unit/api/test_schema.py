@@ -188,7 +188,8 @@ IMAGE_RULE = "must be an image such as ghcr.io/acme/flights:1.4.2 or name@sha256
         ),
         pytest.param(
             schedule(start=20260101),
-            'spec.schedule.start: Invalid value: "int64": spec.schedule.start in body must be of type date-time: "int64"',
+            'spec.schedule.start: Invalid value: "int64": '
+            'spec.schedule.start in body must be of type date-time: "int64"',
             id="a moment that is a number",
         ),
         pytest.param(

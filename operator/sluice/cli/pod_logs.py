@@ -175,7 +175,11 @@ async def _follow(session: Session, request: Request, write: Write, notify: Call
                     if origin is not None and origin not in seen:
                         seen.add(origin)
                         copy = _copy_or_say(session, step, origin, request, write, notify)
-                        copies.append(asyncio.create_task(copy))
+                        if step.phase.ended:
+                            # What is over is told in order; only what goes on at the same time is mixed.
+                            await copy
+                        else:
+                            copies.append(asyncio.create_task(copy))
                 if run.status.phase.ended or (request.step is not None and steps and steps[0].phase.ended):
                     break
         await asyncio.gather(*copies)

@@ -141,6 +141,15 @@ async def test_following_goes_through_steps_and_attempts_until_the_run_ends() ->
     assert [request["pod"] for request in client.log_requests] == ["pod-a-1", "pod-a-2", "pod-b-1"]
 
 
+async def test_following_a_run_that_is_over_tells_it_in_order() -> None:
+    found, _ = session(
+        objects=run_of(run_object("Succeeded", ended("a"), ended("b"))),
+        logs={"pod-a-1": [[stamped(1, "1"), stamped(2, "2")]], "pod-b-1": [[stamped(1, "3"), stamped(2, "4")]]},
+    )
+    lines, _ = await printed(found, Request(NAME, follow=True))
+    assert lines == ["a: 1", "a: 2", "b: 3", "b: 4"]
+
+
 async def test_following_one_step_ends_with_it() -> None:
     found, _ = session(
         objects=run_of(run_object("Running", ended("a"), live("b"))), logs={"pod-a-1": [[stamped(1, "all")]]}

@@ -1,0 +1,144 @@
+# ruff: noqa: INP001 - docs/ is no package
+"""Writes docs/reference.md from the CRDs: a table for each kind.
+
+    python docs/generate.py           write it
+    python docs/generate.py --check   fail when it is stale
+
+The CRDs are generated from the models, and what the models say of a field is all that this document says of it.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from sluice.api.crd import KINDS, Kind, Schema, definition
+from sluice.api.names import API_VERSION
+
+FILE = Path(__file__).parent / "reference.md"
+
+_HEAD = f"""\
+<!-- Generated from the models by `python docs/generate.py`. Do not edit. -->
+
+# Reference of all kinds
+
+Every field of every kind of `{API_VERSION}`, as the CRDs in [crds/](../crds) state them. How things behave is told in
+[pipelines.md](pipelines.md).
+
+`[]` in a field's path stands for each item of a list, `.*` for each key of a map. **Bold** fields are required. A type
+given as *Kubernetes* is not described by sluice: its shape is that of the field of the same name in a pod, and the API
+server checks it when the pod is created.
+"""
+
+
+def render() -> str:
+    """The whole document."""
+    return _HEAD + "".join(_kind(kind) for kind in KINDS)
+
+
+def _kind(kind: Kind) -> str:
+    body = definition(kind)["spec"]
+    schema: Schema = body["versions"][0]["schema"]["openAPIV3Schema"]
+    names = ", ".join(f"`{name}`" for name in body["names"]["shortNames"])
+    scope, longest = body["scope"], kind.max_name
+    parts = [
+        f"\n## {kind.name}\n",
+        f"\n`kubectl get {kind.plural}`, short: {names}. {scope}. A name has at most {longest} characters.\n",
+        _table("Spec", "spec", schema["properties"]["spec"]),
+        _table("Status", "status", schema["properties"]["status"]),
+        "\n### Columns of `kubectl get`\n\n| column | what it is | shown |\n|---|---|---|\n",
+    ]
+    for column in kind.columns:
+        shown = "with `-o wide`" if column.priority else "always"
+        parts.append(f"| {column.name} | {_cell(column.description)} | {shown} |\n")
+    return "".join(parts)
+
+
+def _table(title: str, path: str, schema: Schema) -> str:
+    rows = "".join(f"| {' | '.join(row)} |\n" for row in _rows(path, schema))
+    return f"\n### {title}\n\n{schema.get('description', '')}\n\n| field | type | what it is |\n|---|---|---|\n{rows}"
+
+
+def _rows(path: str, schema: Schema) -> Iterator[tuple[str, str, str]]:
+    """(field, type, what it is) of everything below `path`, parents before their children."""
+    required = schema.get("required", ())
+    for name, child in schema.get("properties", {}).items():
+        field = f"{path}.{name}"
+        shown = f"**`{field}`**" if name in required else f"`{field}`"
+        yield shown, _type(child), _cell(" ".join(filter(None, (child.get("description", ""), _limits(child)))))
+        yield from _below(field, child)
+
+
+def _below(field: str, schema: Schema) -> Iterator[tuple[str, str, str]]:
+    if "items" in schema:
+        yield from _rows(f"{field}[]", schema["items"])
+    elif isinstance(schema.get("additionalProperties"), dict):
+        yield from _rows(f"{field}.*", schema["additionalProperties"])
+    else:
+        yield from _rows(field, schema)
+
+
+def _type(schema: Schema) -> str:
+    if schema.get("x-kubernetes-int-or-string"):
+        return "quantity"
+    if schema.get("type") == "array":
+        return f"list of {_type(schema['items'])}"
+    if isinstance(schema.get("additionalProperties"), dict):
+        return f"map of {_type(schema['additionalProperties'])}"
+    if schema.get("x-kubernetes-preserve-unknown-fields"):
+        return "*Kubernetes*" if schema.get("type") == "object" else "any value"
+    if schema.get("format") == "date-time":
+        return "time"
+    return str(schema.get("type", "any value"))
+
+
+def _limits(schema: Schema) -> str:
+    """What the schema allows: values, lengths, bounds, the messages of its rules; of a list of values also theirs."""
+    said = list(_allowed(schema))
+    if "items" in schema and "properties" not in schema["items"]:
+        said += [f"Each: {text[0].lower()}{text[1:]}" for text in _allowed(schema["items"])]
+    return " ".join(said)
+
+
+def _allowed(schema: Schema) -> Iterator[str]:
+    if "enum" in schema:
+        yield f"One of {', '.join(f'`{value}`' for value in schema['enum'])}."
+    for rule in schema.get("x-kubernetes-validations", ()):
+        message = rule["message"]
+        yield f"{message[0].upper()}{message[1:]}{'' if message.endswith('.') else '.'}"
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and high is not None:
+        yield f"From {low:g} to {high:g}."
+    elif low is not None:
+        yield f"At least {low:g}."
+    elif high is not None:
+        yield f"At most {high:g}."
+    for few, many, what in (("minItems", "maxItems", "items"), ("minLength", "maxLength", "characters")):
+        if schema.get(few):
+            yield f"At least {schema[few]} {what if schema[few] > 1 else what[:-1]}."
+        if many in schema:
+            yield f"At most {schema[many]} {what}."
+    if schema.get("x-kubernetes-list-type") == "map":
+        yield f"Unique by `{'`, `'.join(schema['x-kubernetes-list-map-keys'])}`."
+    elif schema.get("x-kubernetes-list-type") == "set":
+        yield "No item twice."
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").strip()
+
+
+def main(arguments: list[str]) -> int:
+    """Write the file, or with --check say whether it is stale. Exit code 1 when it is."""
+    text = render()
+    if "--check" in arguments:
+        if FILE.exists() and FILE.read_text(encoding="utf-8") == text:
+            return 0
+        print("docs/reference.md is stale: run `python docs/generate.py`")
+        return 1
+    FILE.write_text(text, encoding="utf-8")
+    print(f"docs/reference.md: {len(text.encode())} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,8 @@ import json
 import shutil
 from pathlib import Path
 
+from dev.cluster.processes import all_pids, command_line
+
 _SYSCTLS = (
     "net/ipv4/ip_forward",
     "net/ipv4/conf/all/route_localnet",
@@ -22,17 +24,17 @@ _SYSCTLS = (
     "kernel/keys/root_maxkeys",
     "kernel/keys/root_maxbytes",
 )
-# Names that are compiled into the kubelet, containerd's shims and the CNI library.
-_FOLDERS = (
-    "/var/lib/kubelet",
-    "/var/lib/kubelet/device-plugins",
-    "/var/log/containers",
-    "/var/lib/cni",
-    "/var/lib/cni/results",
-    "/run/containerd",
-    "/run/containerd/s",
-    "/run/containerd/io.containerd.runtime.v2.task",
-)
+# Names that are compiled into the kubelet and containerd's shims, each with the program that may use it besides ours:
+# who came after us keeps what it needs.
+_FOLDERS = {
+    "/var/lib/kubelet": "kubelet",
+    "/var/lib/kubelet/device-plugins": "kubelet",
+    "/var/log/containers": "kubelet",
+    "/run/containerd": "containerd",
+    "/run/containerd/s": "containerd",
+}
+# And into the CNI library, which several programs use: these go when they are empty.
+_SHARED_FOLDERS = ("/var/lib/cni/results", "/var/lib/cni")
 
 
 class Footprint:
@@ -46,7 +48,7 @@ class Footprint:
         if self._file.exists():
             return
         sysctls = {name: path.read_text().strip() for name in _SYSCTLS if (path := _sysctl(name)).exists()}
-        folders = [name for name in _FOLDERS if not Path(name).exists()]
+        folders = [name for name in (*_FOLDERS, *_SHARED_FOLDERS) if not Path(name).exists()]
         temporary = self._file.with_suffix(".new")
         temporary.write_text(json.dumps({"sysctls": sysctls, "absent_folders": folders}, indent=2))
         temporary.replace(self._file)
@@ -57,7 +59,8 @@ class Footprint:
             _sysctl(name).write_text(value)
 
     def undo(self, state: Path) -> None:
-        """Put back what was noted. `state` is the cluster's folder: links into it are ours to remove."""
+        """Put back what was noted, once our processes have ended. `state` is the cluster's folder: links into it are
+        ours to remove."""
         if not self._file.exists():
             return
         noted = json.loads(self._file.read_text())
@@ -67,8 +70,13 @@ class Footprint:
         for link in Path("/var/log/containers").glob("*.log"):
             if link.is_symlink() and link.readlink().is_relative_to(state):
                 link.unlink()
-        for name in noted["absent_folders"]:
-            shutil.rmtree(name, ignore_errors=True)
+        others = {Path(words[0]).name for pid in all_pids() if (words := command_line(pid))}
+        for name, program in _FOLDERS.items():
+            if name in noted["absent_folders"] and program not in others:
+                shutil.rmtree(name, ignore_errors=True)
+        for name in _SHARED_FOLDERS:
+            if name in noted["absent_folders"] and Path(name).exists() and not any(Path(name).iterdir()):
+                Path(name).rmdir()
 
 
 def _sysctl(name: str) -> Path:

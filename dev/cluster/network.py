@@ -28,6 +28,7 @@ DNS_ADDRESS = "198.19.0.10"
 
 _SHOW_BRIDGE = ("ip", "link", "show", "dev", BRIDGE)
 _CNI_NAME = "sluice"
+_CNI_NOTES = Path("/var/lib/cni/results")
 _OWN = "SLUICE-"
 # kube-proxy's chains. One kube-proxy to a machine: two would overwrite each other's rules.
 _PROXY = "KUBE-"
@@ -91,8 +92,11 @@ def down() -> None:
             _remove_chains(family, table)
     if succeeds(_SHOW_BRIDGE):
         run(["ip", "link", "delete", BRIDGE])
-    for note in Path("/var/lib/cni/results").glob(f"{_CNI_NAME}-*"):
-        note.unlink()
+    # They are named NETWORK-CONTAINER-INTERFACE. The loopback network is any containerd's: the container tells whose.
+    for note in _CNI_NOTES.glob(f"{_CNI_NAME}-*-eth0"):
+        container = note.name.split("-")[1]
+        for ours in _CNI_NOTES.glob(f"*-{container}-*"):
+            ours.unlink()
 
 
 def removal(rules: Sequence[str]) -> list[str]:

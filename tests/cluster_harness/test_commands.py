@@ -34,7 +34,7 @@ def test_a_long_command_can_be_ended_from_another_thread(tmp_path: Path) -> None
 
     thread = threading.Thread(target=work)
     thread.start()
-    commands.wait_until("the beginning", lambda: log.exists() and "begun" in log.read_text(), timeout=10)
+    commands.wait_until("the beginning", lambda: log.exists() and "begun" in log.read_text(), timeout=30)
     commands.end_running()
-    thread.join(timeout=10)
+    thread.join(timeout=30)
     assert len(failures) == 1

@@ -22,6 +22,6 @@ def test_the_second_waits_for_the_first_even_if_that_removes_the_folder(tmp_path
         second.join(timeout=1)
         assert told.empty()
         shutil.rmtree(folder)
-    assert told.get(timeout=10) == "taken"
+    assert told.get(timeout=60) == "taken"
     second.join()
     assert (folder / "lock").exists()

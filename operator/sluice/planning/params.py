@@ -98,9 +98,11 @@ def check_params(declared: Sequence[Param], given: Mapping[str, Json], field: st
             errors.append(
                 FieldError(f"{field}.{name}", "Not found", show(name), f"the pipeline has these parameters: {allowed}")
             )
-    for param in declared:
-        if param.name not in given and param.default is None:
-            errors.append(required(f"{field}.{param.name}", f"{TYPES[param.type]} without a default"))
+    errors.extend(
+        required(f"{field}.{param.name}", f"{TYPES[param.type]} without a default")
+        for param in declared
+        if param.name not in given and param.default is None
+    )
     return errors
 
 

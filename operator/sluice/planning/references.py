@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from sluice.api.base import Json
 from sluice.api.pipeline import Step
 
-_TOKEN = re.compile(r"\$\$|\$\(((?:params|interval|run|steps)\.[^()]*)\)")
+_TOKEN = re.compile(r"\$\$|\$\(((?:params|interval|run|steps)\.[^()]*)\)|(\$\((?:params|interval|run|steps)\.[^)]*)")
+"""`$$`, a reference, or what begins like one and cannot be read as one."""
 _OUTPUT = re.compile(r"steps\.([^.]+)\.outputs\.([^.]+)")
 _STATE = re.compile(r"steps\.([^.]+)\.(phase|reason)")
 
@@ -85,6 +86,13 @@ def references(text: str) -> Iterator[Reference]:
             yield _parse(match[1])
 
 
+def unreadable(text: str) -> Iterator[str]:
+    """What in `text` begins like a reference and is none."""
+    for match in _TOKEN.finditer(text):
+        if match[2] is not None:
+            yield match[2]
+
+
 def fields_of(step: Step) -> Iterator[tuple[str, str]]:
     """(field, text) of everything in `step` that may hold references; field is relative to the step."""
     for index, text in enumerate(step.command):
@@ -117,7 +125,7 @@ def substitute(text: str, values: Mapping[str, Json]) -> str:
 
     def replace(match: re.Match[str]) -> str:
         if match[1] is None:
-            return match[0]
+            return match[0]  # Kubernetes' escape, or what admission refuses
         reference = _parse(match[1])
         if reference.path in values:
             found = as_text(values[reference.path])

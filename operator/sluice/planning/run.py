@@ -180,7 +180,9 @@ def interval_of(run: RunView, spec: DataPipelineSpec) -> Interval:
 def _advance(scene: RunScene, status: PipelineRunStatus) -> RunPlan:
     """A run under way: its steps, and once they have ended its finally steps."""
     run, now = scene.run, scene.now
-    if scene.revision is None or scene.revision.spec is None:
+    if scene.revision is None:
+        return _without_its_revision(scene, status)
+    if scene.revision.spec is None:
         # Without its revision nothing can be judged; live pods go on, nothing is lost.
         return Plan(status, wake_at=now + RECHECK)
     spec = scene.revision.spec
@@ -227,6 +229,22 @@ def _advance(scene: RunScene, status: PipelineRunStatus) -> RunPlan:
             final.wake(final_deadline)
         return _under_way(scene, ended, spec, final, main.statuses, RunPhase.FINALIZING)
     return _finish(scene, ended, main.statuses, final.statuses, spec)
+
+
+def _without_its_revision(scene: RunScene, status: PipelineRunStatus) -> RunPlan:
+    """Somebody deleted the revision of a run under way: it cannot be told what comes next, so the run ends."""
+    message = f'the revision "{status.revision}" of the run is gone; what was live is stopped'
+    over = {
+        "phase": StepPhase.CANCELLED,
+        "reason": Reason.REVISION_NOT_FOUND,
+        "message": None,
+        "finished_at": scene.now,
+    }
+    steps = tuple(step if step.phase.ended else step.model_copy(update=over) for step in status.steps)
+    ended = status.model_copy(update={"steps": steps, "finished_at": scene.now})
+    result = _with_conditions(scene, ended, RunPhase.FAILED, Reason.REVISION_NOT_FOUND, message)
+    gone = Occurrence("Warning", Reason.REVISION_NOT_FOUND, message)
+    return Plan(result, after=_leftovers(scene, result), occurrences=(gone,))
 
 
 def _why_stop(run: RunView, now: datetime, deadline: datetime, limit: timedelta) -> Stop | None:

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from sluice.api.names import GROUP
 from sluice.api.pipeline import DataPipelineSpec, Step
 from sluice.api.run import PipelineRunSpec
-from sluice.api.schema import FieldError, as_stored, check_object, invalid, not_found, show
+from sluice.api.schema import FieldError, as_stored, check_object, invalid, not_found, required, show
 from sluice.planning.graph import ancestors, find_cycle
 from sluice.planning.params import TYPES, check_declaration, check_params, has_type
-from sluice.planning.references import FINALLY_NAMES, PLAIN_NAMES, Reference, fields_of, references
+from sluice.planning.references import FINALLY_NAMES, PLAIN_NAMES, Reference, fields_of, references, unreadable
 from sluice.planning.schedule import check_schedule
 
 MAX_ERRORS = 20
@@ -53,9 +53,19 @@ def check_pipeline(spec: DataPipelineSpec) -> list[FieldError]:
         *_check_references(spec),
         *(error for i, param in enumerate(spec.params) for error in check_declaration(param, f"spec.params[{i}]")),
         *(check_schedule(spec.schedule, "spec.schedule") if spec.schedule is not None else ()),
+        *_check_scheduled_params(spec),
         *_check_outputs(spec),
         *_check_templates(spec),
     ]
+
+
+def _check_scheduled_params(spec: DataPipelineSpec) -> Iterator[FieldError]:
+    """Nobody is there to give a scheduled run its parameters."""
+    if spec.schedule is None:
+        return
+    for index, param in enumerate(spec.params):
+        if param.default is None:
+            yield required(f"spec.params[{index}].default", f'a pipeline with a schedule needs one for "{param.name}"')
 
 
 def check_run(run: PipelineRunSpec, pipeline: DataPipelineSpec) -> list[FieldError]:
@@ -124,6 +134,10 @@ def _check_references(spec: DataPipelineSpec) -> Iterator[FieldError]:
             )
             for place, text in fields_of(step):
                 at = f"{field}[{index}].{place}"
+                for broken in unreadable(text):
+                    yield invalid(
+                        at, broken, "cannot be read: $(NAME) or $(NAME ?? default), without parentheses inside"
+                    )
                 for reference in references(text):
                     yield from _check_reference(reference, at, step.name, in_finally, params, upstream, promised)
 

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import time
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -88,6 +89,7 @@ class Engine:
         """When a run without a pod was first seen, on the monotonic clock; for a metric."""
         self._pod_ended: dict[tuple[str, str], float] = {}
         """When the newest end of a pod of a run was seen; for a metric."""
+        self._start_locks: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
         self._resync: asyncio.Task[None] | None = None
         self._unsure: set[Resource] = set()
         """Kinds of which a deletion may have gone unseen."""
@@ -328,6 +330,21 @@ class Engine:
         return plan.wake_at
 
     async def _reconcile_run(self, key: Key) -> datetime | None:
+        run = self.caches.runs.get(key.namespace, key.name)
+        if run is None or not run.waiting:
+            return await self._look_at_run(key)
+        # Whether a run may start depends on those that have: of one pipeline, one run at a time decides, and the next
+        # sees what it wrote. Two that start in the same moment would both find a free place.
+        async with self._start_lock(key.namespace, run.pipeline):
+            return await self._look_at_run(key)
+
+    def _start_lock(self, namespace: str, pipeline: str) -> contextlib.AbstractAsyncContextManager[Any]:
+        view = self.caches.pipelines.get(namespace, pipeline)
+        if view is None or view.spec is None or view.spec.concurrency is None:
+            return contextlib.nullcontext()
+        return self._start_locks.setdefault((namespace, pipeline), asyncio.Lock())
+
+    async def _look_at_run(self, key: Key) -> datetime | None:
         cached = self.caches.runs.cached(key.namespace, key.name)
         if cached is None:
             return None

@@ -646,6 +646,18 @@ def test_a_run_whose_named_revision_is_not_there_is_given_a_moment_and_then_fail
     assert (plan.status.phase, plan.status.reason) == (RunPhase.FAILED, Reason.REVISION_NOT_FOUND)
 
 
+def test_a_run_under_way_whose_revision_is_deleted_ends_and_leaves_no_pod_running() -> None:
+    status = plan_run(run_scene(pipeline_spec("a", step_dict("b", "a")))).status
+    assert status is not None
+    pod = pod_view(name=status.steps[0].pod, step="a", phase="Running")
+    run = run_view(status=status)
+    plan = plan_run(run_scene(run=run, revision=None, pods=[pod]))
+    assert plan.status is not None
+    assert (plan.status.phase, plan.status.reason) == (RunPhase.FAILED, Reason.REVISION_NOT_FOUND)
+    assert {step.phase for step in plan.status.steps} == {StepPhase.CANCELLED}
+    assert [action.name for action in plan.after if isinstance(action, StopPod)] == [pod.name]
+
+
 def test_a_run_of_an_invalid_pipeline_that_never_had_a_revision_fails_at_once() -> None:
     pipeline = pipeline_view(status=DataPipelineStatus(health="Invalid", observed_generation=1))
     plan = plan_run(run_scene(pipeline=pipeline, revision=None))

@@ -31,6 +31,17 @@ PROMISING = step_dict("extract", outputs=[{"name": "uri"}, {"name": "rows", "def
             id="a cycle",
         ),
         pytest.param(
+            pipeline_spec("a", params=[{"name": "day"}], schedule={"cron": ["0 6 * * *"], "timeZone": "UTC"}),
+            'spec.params[0].default: Required value: a pipeline with a schedule needs one for "day"',
+            id="a scheduled pipeline with a parameter that nobody gives",
+        ),
+        pytest.param(
+            pipeline_spec(EXTRACT, consumer("$(steps.extract.outputs.uri ?? f(x))", "extract")),
+            'spec.steps[1].args[0]: Invalid value: "$(steps.extract.outputs.uri ?? f(x": '
+            "cannot be read: $(NAME) or $(NAME ?? default), without parentheses inside",
+            id="a reference that cannot be read",
+        ),
+        pytest.param(
             pipeline_spec(step_dict("a", "a")),
             'spec.steps[0].dependsOn[0]: Invalid value: "a": a step cannot depend on itself',
             id="a step that depends on itself",

@@ -88,6 +88,7 @@ def _heading(text: str) -> None:
 
 
 def images() -> dict[str, str]:
+    """{target: image} of the working tree, as the cluster has them."""
     printed = _run([sys.executable, "-m", "dev.cluster", "images", "--print"], quiet=True).stdout
     return dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
 

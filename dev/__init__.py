@@ -1,0 +1,1 @@
+"""What developers use: the cluster, the demo, the benchmarks. Not part of the product."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.kit import ROOT, Namespace
+from tests.cluster.installation import Installation
+from tests.cluster.kit import OPERATOR_NAMESPACE, ROOT, Namespace
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +40,12 @@ def namespaces(kubeconfig: Path) -> Iterator[Callable[[], Namespace]]:
     yield make
     for namespace in made:
         namespace.kubectl("delete", "namespace", namespace.name, "--wait=false", check=False)
+
+
+@pytest.fixture
+def operator(kubeconfig: Path) -> Installation:
+    """The operator as it is installed."""
+    return Installation(Namespace(OPERATOR_NAMESPACE, kubeconfig))
 
 
 @pytest.fixture

@@ -1,0 +1,81 @@
+"""What cluster tests say of the operator itself: its pod, its metrics, its restarts."""
+
+import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.cluster.kit import OPERATOR_NAMESPACE, Manifest, Namespace
+
+DEPLOYMENT = "deployment/sluice"
+SELECTOR = "app.kubernetes.io/name=sluice,app.kubernetes.io/instance=sluice"
+ACCOUNT = f"system:serviceaccount:{OPERATOR_NAMESPACE}:sluice"
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The operator as its chart installed it."""
+
+    namespace: Namespace
+
+    def pod(self) -> Manifest:
+        """Its pod, once there is exactly one and it is ready."""
+
+        def look() -> Manifest | None:
+            pods = self.namespace.all_of("pods", SELECTOR)
+            conditions = pods[0].get("status", {}).get("conditions", ()) if len(pods) == 1 else ()
+            ready = any(row["type"] == "Ready" and row["status"] == "True" for row in conditions)
+            return pods[0] if ready and "deletionTimestamp" not in pods[0]["metadata"] else None
+
+        return self.namespace.wait_for("the operator", look)
+
+    def kill(self, *options: str) -> None:
+        """Delete its pod, with the options of `kubectl delete`, and wait until another one is ready."""
+        name = self.pod()["metadata"]["name"]
+        self.namespace.kubectl("delete", "pod", name, "--wait=false", *options)
+        self.namespace.wait_for("another pod", lambda: self.pod()["metadata"]["name"] != name)
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """No operator for a while."""
+        self.namespace.kubectl("scale", DEPLOYMENT, "--replicas=0")
+        try:
+            self.namespace.wait_for(
+                "the end of the operator", lambda: not self.namespace.all_of("pods", SELECTOR) or None
+            )
+            yield
+        finally:
+            self.namespace.kubectl("scale", DEPLOYMENT, "--replicas=1")
+            self.pod()
+
+    def python(self, script: str) -> str:
+        """What a Python program in its container prints."""
+        return self.namespace.kubectl("exec", DEPLOYMENT, "--", "python", "-c", script).stdout
+
+    def http(self, path: str) -> str:
+        """What it answers on its metrics port, through the API server's proxy."""
+        service = f"/api/v1/namespaces/{OPERATOR_NAMESPACE}/services/sluice-metrics:metrics/proxy"
+        return self.namespace.kubectl("get", "--raw", f"{service}{path}").stdout
+
+    def metrics(self) -> dict[str, Metric]:
+        """Its metrics by name."""
+        return {family.name: family for family in text_string_to_metric_families(self.http("/metrics"))}
+
+    def value(self, sample: str, **labels: str) -> float:
+        """The sum of the samples of this name whose labels are at least these; 0 when there is none."""
+        return sum(
+            row.value
+            for family in self.metrics().values()
+            for row in family.samples
+            if row.name == sample and labels.items() <= row.labels.items()
+        )
+
+    def authorities(self) -> list[bytes]:
+        """What the API server trusts of its webhook: certificates in PEM, the newest last."""
+        webhooks = self.namespace.get("validatingwebhookconfiguration", "sluice")["webhooks"]
+        (bundle,) = {webhook["clientConfig"]["caBundle"] for webhook in webhooks}
+        begin = b"-----BEGIN"
+        return [begin + block for block in base64.b64decode(bundle).split(begin)[1:]]

@@ -32,7 +32,7 @@ from sluice.planning.views import Refusal
 
 SETTLE = timedelta(seconds=1)
 """A step's way from Pending to Running is put on record only when it lasts: a short step costs one status write less."""
-UNEVENTFUL = timedelta(seconds=10)
+UNEVENTFUL = timedelta(seconds=30)
 """A pod that only waits its turn shows nothing that is not on record, but for its UID, which is noted after this."""
 QUOTA_RECHECK = timedelta(seconds=5)
 """How long a pod that the quota has no room for is not asked for again."""

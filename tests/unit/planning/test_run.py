@@ -790,9 +790,9 @@ def test_waiting_for_a_node_and_an_image_costs_no_write_either() -> None:
 
 def test_a_pod_that_waits_for_long_is_on_record() -> None:
     world = started(pipeline_spec("a"))
-    world.advance(seconds=9)
+    world.advance(seconds=29)
     world.settle()
-    assert (world.step("a").pod_uid, world.wake_at) == (None, after(seconds=10))
+    assert (world.step("a").pod_uid, world.wake_at) == (None, after(seconds=30))
     world.advance(seconds=1)
     world.settle()
     assert (world.step("a").pod_uid, world.status_writes) == (world.pod("a").uid, 2)
@@ -801,7 +801,7 @@ def test_a_pod_that_waits_for_long_is_on_record() -> None:
 def test_a_node_whose_clock_is_wrong_does_not_hide_a_step_that_runs() -> None:
     world = started(pipeline_spec("a"))
     world.put(replace(world.pod("a"), phase="Running", scheduled=True, running_since=after(hours=1)))
-    world.advance(seconds=10)
+    world.advance(seconds=30)
     world.settle()
     assert phases(world) == {"a": "Running"}
 

@@ -17,6 +17,13 @@ Json = JsonValue
 """A JSON value."""
 
 
+def without_nulls(value: Json) -> Json:
+    """`value` without the members of objects that are null: neither a merge patch nor the API server keeps those."""
+    if isinstance(value, dict):
+        return {name: without_nulls(member) for name, member in value.items() if member is not None}
+    return [without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
 class Model(BaseModel):
     """A part of a spec: camelCase outside, frozen, and an unknown field is an error."""
 
@@ -31,6 +38,10 @@ class StatusModel(Model):
     """A part of a status. Fields of a newer operator are passed over, so that a downgrade can read what it finds."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+
+    def as_read(self) -> dict[str, Any]:
+        """The object as it was read: what was not there is left out, even where a default stands in for it."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
 
 
 def validations(*rules: tuple[str, str]) -> dict[str, Any]:

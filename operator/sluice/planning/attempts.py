@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 
-from sluice.api.base import Json
+from sluice.api.base import Json, without_nulls
 from sluice.api.durations import format_duration
 from sluice.api.pipeline import Step
 from sluice.api.reasons import Reason
@@ -186,7 +186,7 @@ def _read(text: str) -> Json:
         raise ValueError("is nested too deeply") from error
     if _depth_exceeds(value, MAX_OUTPUT_DEPTH):
         raise ValueError("is nested too deeply")
-    return value
+    return without_nulls(value)
 
 
 def _refuse_constant(name: str) -> Json:

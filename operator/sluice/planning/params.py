@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from sluice.api.base import Json
+from sluice.api.base import Json, without_nulls
 from sluice.api.pipeline import Param, ParamType
 from sluice.api.schema import FieldError, invalid, required, show
 
@@ -108,4 +108,4 @@ def check_params(declared: Sequence[Param], given: Mapping[str, Json], field: st
 
 def resolve(declared: Sequence[Param], given: Mapping[str, Json]) -> dict[str, Json]:
     """All parameters with the values of a run whose `given` values have been checked."""
-    return {param.name: given.get(param.name, param.default) for param in declared}
+    return {param.name: without_nulls(given.get(param.name, param.default)) for param in declared}

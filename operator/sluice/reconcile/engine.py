@@ -421,7 +421,7 @@ class Engine:
         """Whether the object that was `seen` has the status `after` now; False when it is gone. Raises Conflict when it
         has changed since."""
         resource, store = self._of(key.kind)
-        patch = merge_patch(seen.value.status.to_dict(), after.to_dict())
+        patch = merge_patch(seen.value.status.as_read(), after.to_dict())
         try:
             written = await self._client.patch_status(
                 resource, key.namespace, key.name, patch, resource_version=str(seen.resource_version)

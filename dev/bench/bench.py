@@ -16,11 +16,15 @@ from dev.bench.manifests import Manifest
 from dev.bench.recorder import Recorder, TooSlow
 from dev.cluster import progress
 from sluice.kube.client import KubeClient
+from sluice.kube.errors import ApiError
 from sluice.kube.limiter import Limiter
 from sluice.kube.resources import DATA_PIPELINES, NAMESPACES, PIPELINE_RUNS
 
 SIDE_BY_SIDE = 32
 """Requests of the load generator that are under way at once."""
+READY_SECONDS = 30
+"""How long a new pipeline may take until it can be run."""
+INTERNAL_ERROR = 500
 
 
 @dataclass(frozen=True)
@@ -44,15 +48,23 @@ class Bench:
     async def pipeline(self, steps: int, template: Manifest) -> str:
         """Make a pipeline and wait until it can be run; its name."""
         name = f"p{next(self._numbers)}"
-        await self.client.create(DATA_PIPELINES, self.namespace, manifests.pipeline(name, steps, template))
-        deadline = time.perf_counter() + 30
+        deadline = time.perf_counter() + READY_SECONDS
+        while True:
+            try:
+                await self.client.create(DATA_PIPELINES, self.namespace, manifests.pipeline(name, steps, template))
+                break
+            except ApiError as error:
+                # Right after a start of the operator, its webhook cannot be reached for a moment.
+                if error.code != INTERNAL_ERROR or time.perf_counter() > deadline:
+                    raise
+            await asyncio.sleep(0.5)
         while time.perf_counter() < deadline:
             status = (await self.client.get(DATA_PIPELINES, self.namespace, name)).get("status") or {}
             if status.get("revision"):
                 await asyncio.sleep(1)  # its other first writes
                 return name
             await asyncio.sleep(0.1)
-        raise TooSlow(f"DataPipeline {name} got no revision within 30 s: is the operator running?")
+        raise TooSlow(f"DataPipeline {name} got no revision within {READY_SECONDS} s: is the operator running?")
 
     async def submit(self, pipeline: str) -> tuple[str, float]:
         """Create a run; its name and the moment before the request."""
@@ -96,7 +108,7 @@ class Bench:
         """The operator's metrics now."""
         return await counters.operator(self.client)
 
-    async def foreign_runs(self, growth: Scrape) -> int:
+    def foreign_runs(self, growth: Scrape) -> int:
         """Runs of other namespaces that ended within `growth`: they disturb what is counted."""
         ended = growth.by("sluice_runs_total", "namespace")
         return sum(count for (namespace,), count in ended.items() if namespace != self.namespace)

@@ -42,8 +42,8 @@ async def measure_quiet(bench: Bench) -> list[Figure]:
     before = await bench.operator()
     await asyncio.sleep(QUIET_SECONDS)
     growth = (await bench.operator()).since(before)
-    writes = sum(_own_writes(growth).values())
-    return [Figure("writes-quiet", writes * 60 / QUIET_SECONDS, "1/min", await _disturbance(bench, growth))]
+    writes = sum(own_writes(growth).values())
+    return [Figure("writes-quiet", writes * 60 / QUIET_SECONDS, "1/min", disturbance(bench, growth))]
 
 
 async def _count(bench: Bench, name: str, *, steps: int, runs: int) -> list[Figure]:
@@ -57,14 +57,14 @@ async def _count(bench: Bench, name: str, *, steps: int, runs: int) -> list[Figu
     own = (await bench.operator()).since(operator)
     seen = (await counters.api_server(bench.client)).since(server)
     done = runs * steps
-    mine, theirs = _own_writes(own), _server_writes(seen)
+    mine, theirs = own_writes(own), _server_writes(seen)
     theirs["POST", "pipelineruns"] -= runs  # the benchmark's own
     status = theirs["PATCH", "pipelineruns/status"] + theirs["PATCH", "datapipelines/status"]
     reconciles = own.total("sluice_reconcile_total")
-    disturbed = await _disturbance(bench, own)
+    disturbed = disturbance(bench, own)
     return [
-        Figure(f"writes-{name}", sum(mine.values()) / done, "1/step", _per_step(mine, done) + disturbed),
-        Figure(f"writes-{name}-server", sum(theirs.values()) / done, "1/step", _per_step(theirs, done)),
+        Figure(f"writes-{name}", sum(mine.values()) / done, "1/step", per_step(mine, done) + disturbed),
+        Figure(f"writes-{name}-server", sum(theirs.values()) / done, "1/step", per_step(theirs, done)),
         Figure(
             f"status-writes-{name}",
             status / max(1.0, reconciles),
@@ -75,7 +75,8 @@ async def _count(bench: Bench, name: str, *, steps: int, runs: int) -> list[Figu
     ]
 
 
-def _own_writes(growth: Scrape) -> Counter[Row]:
+def own_writes(growth: Scrape) -> Counter[Row]:
+    """The operator's writes by its own count."""
     rows = growth.by("sluice_api_requests_total", "verb", "resource")
     return Counter({(verb, resource): count for (verb, resource), count in rows.items() if verb in _WRITES})
 
@@ -91,12 +92,14 @@ def _server_writes(growth: Scrape) -> Counter[Row]:
     return rows
 
 
-def _per_step(rows: Counter[Row], steps: int) -> str:
+def per_step(rows: Counter[Row], steps: int) -> str:
+    """The rows as text, divided by the number of steps."""
     return ", ".join(
         f"{verb} {resource} {count / steps:.2f}" for (verb, resource), count in sorted(rows.items()) if count
     )
 
 
-async def _disturbance(bench: Bench, growth: Scrape) -> str:
-    foreign = await bench.foreign_runs(growth)
+def disturbance(bench: Bench, growth: Scrape) -> str:
+    """Says so when others had runs meanwhile; else empty."""
+    foreign = bench.foreign_runs(growth)
     return f"; DISTURBED by {foreign} runs of others" if foreign else ""

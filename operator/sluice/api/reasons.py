@@ -10,8 +10,6 @@ class Reason(StrEnum):
     AS_SPECIFIED = "AsSpecified"
     INVALID_SPEC = "InvalidSpec"
     SUSPENDED = "Suspended"
-    SCHEDULED = "Scheduled"
-    RUN_CREATED = "RunCreated"
     INTERVAL_SKIPPED = "IntervalSkipped"
     LAST_RUN_FAILED = "LastRunFailed"
 

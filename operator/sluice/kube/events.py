@@ -25,7 +25,8 @@ from sluice.kube.errors import AlreadyExists, KubeError, NotFound
 from sluice.kube.limiter import TokenBucket
 from sluice.kube.resources import EVENTS
 from sluice.telemetry import metrics
-from sluice.telemetry.logs import get_logger, redact_text
+from sluice.telemetry.logs import get_logger
+from sluice.telemetry.redaction import redact_text
 
 EventType = Literal["Normal", "Warning"]
 

@@ -15,6 +15,7 @@ from sluice.api.reasons import Reason
 from sluice.planning.observed import PodView
 from sluice.planning.params import has_type
 from sluice.planning.pods import OUTPUTS_PATH
+from sluice.telemetry.redaction import redact_text
 
 MAX_OUTPUT_BYTES = 4096
 """What the kubelet keeps of /dev/termination-log. Of a longer file it hands on the last 4096 bytes."""
@@ -217,8 +218,8 @@ def _depth_exceeds(value: Json, limit: int) -> bool:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something, cut to a length that suits a status."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """The last line that says something, without credentials, cut to a length that suits a status."""
+    lines = [line.strip() for line in redact_text(text).splitlines() if line.strip()]
     return _short(lines[-1]) if lines else ""
 
 

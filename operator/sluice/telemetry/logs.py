@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-REDACTED: Final = "[redacted]"
+from sluice.telemetry.redaction import REDACTED, redact_text
 
 _SECRET_KEY: Final = re.compile(
     r"(^|[-_.])(token|password|passwd|passphrase|secret|authorization|cookie|credentials?|api[-_]?key|access[-_]?key|private[-_]?key"
@@ -28,56 +28,7 @@ secret."""
 
 _CAMEL_STEP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
-_SECRET_TEXT: Final[tuple[tuple[re.Pattern[str], str], ...]] = (
-    (
-        re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-        REDACTED,
-    ),
-    (
-        re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?(?:[a-z]+\s+)?)[^\s\"',;}]{4,}", re.IGNORECASE),
-        rf"\1{REDACTED}",
-    ),
-    (re.compile(r"\b((?i:bearer|basic)\s+)(?=[a-z]*[A-Z0-9+/=._~-])[A-Za-z0-9+/=._~-]{8,}"), rf"\1{REDACTED}"),
-    (re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"), REDACTED),
-    (re.compile(r"(?<![a-z0-9+.-])([a-z][a-z0-9+.-]*://)[^/\s@'\"]+@", re.IGNORECASE), rf"\1{REDACTED}@"),
-    (
-        re.compile(
-            r"\b(gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[abeprs]-[\w-]{10,}|A[KS]IA[A-Z0-9]{16})"
-        ),
-        REDACTED,
-    ),
-    (
-        re.compile(
-            r"""
-            (?P<name>["']?(?<![\w.-])[\w.-]*
-                (?:token|password|passwd|secret|api[-_]?key|access[-_]?key|client[-_]?key(?:[-_]data)?)["']?\s*[=:]\s*)
-            (?P<quote>["']?)[^\s"'&,;}]+(?P=quote)
-            """,
-            re.IGNORECASE | re.VERBOSE,
-        ),
-        rf"\g<name>\g<quote>{REDACTED}\g<quote>",
-    ),
-)
-"""What looks like a credential inside a text: private keys, Authorization values, JSON web tokens, user:password in a
-URL, tokens of well-known forms, and `name=value` or `"name": "value"` where the name says so. A pattern that starts
-with a run of characters may only start where the run does, which keeps it linear."""
-
-_HINT: Final = re.compile(
-    r"-----BEGIN|authorization|bearer|basic|eyJ|://|gh[pousr]_|github_pat_|glpat-|xox|A[KS]IA|token|passw|secret|key",
-    re.IGNORECASE,
-)
-"""One cheap search that says whether any of the patterns above can match; most texts stop here."""
-
 _MAX_DEPTH: Final = 8
-
-
-def redact_text(text: str) -> str:
-    """`text` without what looks like a credential."""
-    if _HINT.search(text) is None:
-        return text
-    for pattern, replacement in _SECRET_TEXT:
-        text = pattern.sub(replacement, text)
-    return text
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -119,6 +70,10 @@ _AT_LAST: Final[tuple[Processor, ...]] = (structlog.processors.format_exc_info, 
 variables."""
 
 
+_EXTRA: Final = structlog.stdlib.ExtraAdder(allow=["k8s_ref"])
+"""Of what Kopf attaches to its records only the object is kept; the rest is all of its settings, 3 KB a line."""
+
+
 def configure(
     *,
     format: Literal["json", "console"] = "json",  # noqa: A002 (the built-in is not needed here)
@@ -133,7 +88,7 @@ def configure(
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*_ALWAYS, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*_ALWAYS, _EXTRA],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_AT_LAST, render],
         )
     )

@@ -316,3 +316,9 @@ def test_outputs_that_nobody_asked_for_are_kept() -> None:
 )
 def test_the_last_line_that_says_something(text: str, line: str) -> None:
     assert last_line(text) == line
+
+
+def test_a_last_line_with_a_credential_is_redacted() -> None:
+    assert last_line("starting\ncannot reach https://user:pa55@db.example.com/x\n") == (
+        "cannot reach https://[redacted]@db.example.com/x"
+    )

@@ -56,11 +56,13 @@ def test_a_record_is_one_line_of_json(stream: io.StringIO) -> None:
 
 def test_the_standard_library_goes_the_same_way(stream: io.StringIO) -> None:
     configure(stream=stream)
-    logging.getLogger("kopf.objects").warning("%s of %d", "two", 3, extra={"settings": "x"})
+    extra = {"k8s_ref": {"name": "flights"}, "settings": "all of Kopf's settings"}
+    logging.getLogger("kopf.activities").warning("%s of %d", "two", 3, extra=extra)
 
     [record] = records(stream)
-    assert (record["event"], record["level"], record["logger"]) == ("two of 3", "warning", "kopf.objects")
-    assert record["settings"] == "x"
+    assert (record["event"], record["level"], record["logger"]) == ("two of 3", "warning", "kopf.activities")
+    assert record["k8s_ref"] == {"name": "flights"}
+    assert "settings" not in record
 
 
 def test_what_is_below_the_level_is_not_written(stream: io.StringIO) -> None:

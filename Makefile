@@ -50,12 +50,14 @@ check: $(VENV)/.installed ## Linters, types, layers, and whether generated files
 	@$(BIN)/mypy operator/sluice dev examples/flights/flights
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m sluice.api.crd --check
+	@$(BIN)/python docs/generate.py --check
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python manifests/generate.py --check
 	@$(BIN)/sluice validate examples
 	@echo "check: everything holds"
 
 crds: $(VENV)/.installed ## Generate the CRDs from the models, and the manifests from the chart
 	@$(BIN)/python -m sluice.api.crd
+	@$(BIN)/python docs/generate.py
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python manifests/generate.py
 
 bench: $(VENV)/.installed ## Measure the operator on the cluster

@@ -272,7 +272,9 @@ class DataPipelineStatus(StatusModel):
     observed_generation: int | None = Field(default=None, description="Generation of the spec that was acted on.")
     revision: RevisionStatus | None = Field(default=None, description="The current revision.")
     schedule: str | None = Field(default=None, description="The schedule in one line.")
-    last_tick: Time | None = Field(default=None, description="The newest tick that was dealt with.")
+    last_tick: Time | None = Field(
+        default=None, description="The newest tick that was dealt with, or when the schedule began."
+    )
     next_run: Time | None = Field(default=None, description="The next tick.")
     active_runs: int = Field(default=0, description="Runs that have not ended.")
     last_run: LastRun | None = Field(default=None, description="The newest run.")

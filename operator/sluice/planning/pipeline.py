@@ -16,6 +16,8 @@ from sluice.planning.schedule import due_ticks, next_tick, tick_at
 from sluice.planning.validation import check_pipeline
 from sluice.planning.views import PipelineView, RevisionView, RunView
 
+BY_HAND = "by hand"
+"""What stands for a schedule in the status of a pipeline that has none."""
 KEEP_RUNS = 10
 KEEP_REVISIONS = 10
 CATCH_UP_LIMIT = 100
@@ -134,12 +136,17 @@ class _Due:
 def _due(scene: PipelineScene, schedule: Schedule | None, revision: str) -> _Due:
     """The runs whose tick has come.
 
-    Ticks count from the one dealt with last, else from the pipeline's creation. A run that already exists for the interval,
-    of whatever revision, is not made again: an edit between a tick and its record must not double it.
+    Ticks count from the one dealt with last, else from the pipeline's creation; those of a schedule that is added later
+    count from then, since nothing was missed before. A run that already exists for the interval, of whatever revision, is
+    not made again: an edit between a tick and its record must not double it.
     """
     pipeline, now = scene.pipeline, scene.now
     last = pipeline.status.last_tick
-    if schedule is None or schedule.suspend:
+    if schedule is None:
+        return _Due(None)
+    if pipeline.status.schedule == BY_HAND:
+        return _Due(now)
+    if schedule.suspend:
         return _Due(last)
     ticks = due_ticks(schedule, last or pipeline.created, now)
     if not ticks:
@@ -200,7 +207,7 @@ def _next(schedule: Schedule | None, now: datetime) -> datetime | None:
 
 def _in_words(schedule: Schedule | None) -> str | None:
     if schedule is None:
-        return "by hand"
+        return BY_HAND
     words = f"{'; '.join(schedule.cron)} {schedule.time_zone}"
     return f"{words} (suspended)" if schedule.suspend else words
 

@@ -179,6 +179,19 @@ def test_missed_ticks(catch_up: dict[str, Any], due: list[int], skipped: int) ->
     assert told == ([str(skipped)] if skipped else [])
 
 
+@pytest.mark.parametrize("suspend", [False, True])
+def test_a_schedule_that_is_added_later_has_missed_nothing_before(suspend: bool) -> None:
+    by_hand = plan_pipeline(scene(created=after(days=-3), status=DataPipelineStatus(last_tick=after(days=-2)))).status
+    assert by_hand is not None
+    spec = scheduled("0 * * * *", suspend=suspend, catchUp={"policy": "All"})
+    added = plan_pipeline(scene(spec, created=after(days=-3), status=by_hand, now=after(minutes=30)))
+    assert (created_runs(added), added.occurrences) == ([], ())
+    assert added.status is not None
+    resumed = scheduled("0 * * * *", catchUp={"policy": "All"})
+    later = plan_pipeline(scene(resumed, created=after(days=-3), status=added.status, now=after(hours=1)))
+    assert [create.due for create in created_runs(later)] == [after(hours=1)]
+
+
 def test_a_suspended_schedule_starts_nothing() -> None:
     plan = plan_pipeline(scene(scheduled(suspend=True), created=after(days=-3)))
     assert (created_runs(plan), plan.wake_at) == ([], None)

@@ -49,9 +49,9 @@ def _writes(namespace: Namespace, operator: Installation) -> dict[str, float]:
     own = [row for row in operator.metrics()["sluice_api_requests"].samples if row.name.endswith("_total")]
     served = namespace.kubectl("get", "--raw", "/metrics").stdout
     lines = "\n".join(line for line in served.splitlines() if line.startswith("apiserver_request_total{"))
-    (family,) = text_string_to_metric_families(lines + "\n")
     ours = [
         row
+        for family in text_string_to_metric_families(lines + "\n")
         for row in family.samples
         if (row.labels["group"] == "sluice.dev" or row.labels["resource"] == "controllerrevisions")
         and row.labels["verb"] not in ("GET", "LIST", "WATCH")

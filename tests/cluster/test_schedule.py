@@ -83,17 +83,6 @@ def test_of_the_ticks_of_a_long_sleep_only_the_newest_is_run(namespace: Namespac
     assert not [run for run in _runs(namespace, 1) if _end(run) < newest]
 
 
-def test_a_schedule_that_is_added_later_begins_then(namespace: Namespace) -> None:
-    namespace.apply(pipeline("tick", shell("main")))
-    namespace.wait_for("the first look", lambda: namespace.get("pipeline", "tick").get("status", {}).get("health"))
-    hour = datetime.now(UTC).hour
-    namespace.apply(
-        pipeline("tick", shell("main"), schedule={"cron": [f"0 {(hour + 12) % 24} * * *"], "timeZone": "UTC"})
-    )
-    _next(namespace)
-    assert not namespace.all_of("pipelineruns")
-
-
 def _remember(namespace: Namespace, tick: datetime) -> None:
     """Make `tick` the newest one that was dealt with."""
     patch = json.dumps({"status": {"lastTick": tick.strftime("%Y-%m-%dT%H:%M:%SZ")}})

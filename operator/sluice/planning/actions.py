@@ -23,7 +23,7 @@ class CreatePod:
 
 @dataclass(frozen=True)
 class StopPod:
-    """End a pod. A scheduled one gets a deadline in the past, so that its logs stay; an unscheduled one is deleted."""
+    """End a pod: by a deadline in the past, so that its logs stay, or where it has nothing to show, by deletion."""
 
     name: str
     uid: str

@@ -28,6 +28,7 @@ _GO_EXPONENT = 1e21
 _PULL = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "SignatureValidationFailed"})
 _NEVER = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 _CONFIG = frozenset({"CreateContainerConfigError", "CreateContainerError"})
+_ON_ITS_WAY = frozenset({"", "ContainerCreating", "PodInitializing"})
 _KILLED = frozenset({137, 143})
 """Exit codes of SIGKILL and SIGTERM: with a pod that is being deleted, they are the deletion's, not the step's."""
 _DISRUPTIONS = {
@@ -94,6 +95,15 @@ def judge(
             return Attempt(State.OVERDUE, Reason.STEP_TIMED_OUT, message, started_at=pod.running_since)
         return Attempt(State.RUNNING, started_at=pod.running_since, deadline=deadline)
     return _pending(pod, pending, now)
+
+
+def nothing_to_show(pod: PodView) -> bool:
+    """Whether nothing is lost when a live pod is deleted: its container has not begun, and says nothing of why.
+
+    A kubelet that waits for a volume notices a deadline only after minutes, but a deletion at once.
+    """
+    begun = pod.running_since is not None or pod.exit_code is not None
+    return not pod.scheduled or (not begun and pod.waiting_reason in _ON_ITS_WAY)
 
 
 def _pending(pod: PodView, limit: timedelta, now: datetime) -> Attempt:

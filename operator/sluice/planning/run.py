@@ -16,6 +16,7 @@ from sluice.api.pipeline import DataPipelineSpec, Timeouts
 from sluice.api.reasons import Reason
 from sluice.api.run import Interval, PipelineRunStatus, RunPhase, StepPhase, StepStatus
 from sluice.planning.actions import Action, AdoptRun, CancelRun, Occurrence, Plan, Settings, StopPod, same
+from sluice.planning.attempts import nothing_to_show
 from sluice.planning.concurrency import Admission, admit
 from sluice.planning.observed import PodView
 from sluice.planning.params import resolve
@@ -81,7 +82,7 @@ def _leftovers(scene: RunScene, status: PipelineRunStatus) -> tuple[StopPod, ...
     """Live pods that no step accounts for: of an ended run, or of an attempt that was given up."""
     current = {step.pod for step in status.steps if step.phase.live}
     return tuple(
-        StopPod(pod.name, pod.uid, delete=not pod.scheduled)
+        StopPod(pod.name, pod.uid, delete=nothing_to_show(pod))
         for pod in scene.pods
         if pod.name not in current
         and pod.phase in ("Pending", "Running")

@@ -23,7 +23,7 @@ from sluice.api.pipeline import DataPipelineSpec, Step
 from sluice.api.reasons import Reason
 from sluice.api.run import AttemptFailure, StepPhase, StepStatus
 from sluice.planning.actions import CreatePod, Settings, StopPod
-from sluice.planning.attempts import INFRASTRUCTURE, Attempt, State, judge
+from sluice.planning.attempts import INFRASTRUCTURE, Attempt, State, judge, nothing_to_show
 from sluice.planning.observed import PodView
 from sluice.planning.pods import RunIdentity, build_pod
 from sluice.planning.references import UnresolvedReference, outputs_used
@@ -290,7 +290,7 @@ def _settled_at(before: StepStatus, attempt: Attempt, launched: datetime) -> dat
 def _stop_attempt(status: StepStatus, pod: PodView, stop: Stop, attempt: Attempt, progress: Progress) -> StepStatus:
     """End the pod; what is recorded first stays the reason."""
     if not pod.deleting and not pod.stopping:
-        progress.stop.append(StopPod(pod.name, pod.uid, delete=not pod.scheduled))
+        progress.stop.append(StopPod(pod.name, pod.uid, delete=nothing_to_show(pod)))
     if status.stopping is not None:
         return status
     return status.model_copy(

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from sluice.api.base import Model
+from sluice.api.gate import QualityGate
 from sluice.api.names import GROUP, MAX_LABEL, MAX_PIPELINE_NAME, VERSION
 from sluice.api.pipeline import DataPipeline
 from sluice.api.run import PipelineRun
@@ -101,6 +102,10 @@ KINDS = (
         ),
     ),
 )
+
+
+ON_FILES = (Kind(QualityGate, "qualitygates", ("qg", "gate"), MAX_LABEL, ()),)
+"""Kinds that `sluice` reads from files, and the cluster does not know yet: they have a schema, and no CRD."""
 
 
 def structural(model: type[Model]) -> Schema:

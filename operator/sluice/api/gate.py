@@ -249,3 +249,9 @@ class QualityGateSpec(Model):
     dry_run: bool | None = Field(default=None, description="True: the verdict is reported and stops nothing.")
     exemptions: list[Exemption] = Field(default=[], max_length=64, description="Known failures.")
     examples: list[Examples] = Field(default=[], max_length=16, description="Tests of the gate itself.")
+
+
+class QualityGate(Model):
+    """Checks on data, with what they come to together."""
+
+    spec: QualityGateSpec

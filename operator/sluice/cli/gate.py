@@ -122,10 +122,9 @@ def _show(report: Report) -> None:
 
 def _load(path: Path) -> tuple[str, QualityGateSpec]:
     """(name, spec) of the only QualityGate in a file."""
-    from pydantic import ValidationError
-
     from sluice.api.gate import QualityGateSpec
     from sluice.cli.documents import read_documents
+    from sluice.planning.validation import check_manifest
 
     try:
         documents = list(read_documents(path.read_text()))
@@ -139,14 +138,9 @@ def _load(path: Path) -> tuple[str, QualityGateSpec]:
         raise CliError(f"{path}: exactly one QualityGate is needed, not {len(gates)}", Exit.USAGE)
     manifest = gates[0].value
     assert isinstance(manifest, dict)
-    try:
-        spec = QualityGateSpec.model_validate(manifest.get("spec"))
-    except ValidationError as error:
-        rows = []
-        for row in error.errors():
-            field = "spec" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in row["loc"])
-            rows.append(f"{path}:{gates[0].line_of(field)}: {field}: {row['msg']}")
-        raise CliError("\n".join(rows), Exit.NO) from error
+    if errors := check_manifest(manifest):
+        raise CliError("\n".join(f"{path}:{gates[0].line_of(error.field)}: {error}" for error in errors), Exit.NO)
+    spec = QualityGateSpec.model_validate(manifest["spec"])
     metadata = manifest.get("metadata")
     name = metadata.get("name") if isinstance(metadata, dict) else None
     return str(name or path.stem), spec

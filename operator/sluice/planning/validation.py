@@ -10,10 +10,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sluice.api.gate import QualityGateSpec
 from sluice.api.names import GROUP
 from sluice.api.pipeline import DataPipelineSpec, Step
 from sluice.api.run import PipelineRunSpec
 from sluice.api.schema import FieldError, as_stored, check_object, invalid, not_found, required, show
+from sluice.planning.gates import check_gate
 from sluice.planning.graph import ancestors, find_cycle
 from sluice.planning.params import TYPES, check_declaration, check_params, has_type
 from sluice.planning.references import FINALLY_NAMES, PLAIN_NAMES, Reference, fields_of, references, unreadable
@@ -22,9 +24,10 @@ from sluice.planning.schedule import check_schedule
 MAX_ERRORS = 20
 """Errors reported of one object; more would hide the first."""
 
-_SPECS: dict[str, type[DataPipelineSpec | PipelineRunSpec]] = {
+_SPECS: dict[str, type[DataPipelineSpec | PipelineRunSpec | QualityGateSpec]] = {
     "DataPipeline": DataPipelineSpec,
     "PipelineRun": PipelineRunSpec,
+    "QualityGate": QualityGateSpec,
 }
 
 
@@ -36,7 +39,13 @@ def check_manifest(manifest: dict[str, Any]) -> list[FieldError]:
             spec = _SPECS[manifest["kind"]].model_validate(as_stored(manifest)["spec"])
         except ValidationError as error:
             return [invalid(_path(row["loc"]), row["input"], row["msg"]) for row in error.errors()][:MAX_ERRORS]
-        errors = check_pipeline(spec) if isinstance(spec, DataPipelineSpec) else []
+        match spec:
+            case DataPipelineSpec():
+                errors = check_pipeline(spec)
+            case QualityGateSpec():
+                errors = check_gate(spec)
+            case _:
+                errors = []
     return errors[:MAX_ERRORS]
 
 

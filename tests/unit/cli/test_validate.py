@@ -109,7 +109,7 @@ def test_valid_objects_have_no_findings() -> None:
         (
             "kind: DataPipeline",
             "kind: DataPipline",
-            'a.yaml:2: kind: Unsupported value: "DataPipline": supported values: "DataPipeline", "PipelineRun"; '
+            'a.yaml:2: kind: Unsupported value: "DataPipline": supported values: "DataPipeline", "PipelineRun", "QualityGate"; '
             'did you mean "DataPipeline"?',
         ),
         ("kind: DataPipeline\n", "", "a.yaml:1: kind: Required value"),

@@ -1,8 +1,9 @@
 """F04: what the operator writes to the API server, counted on both sides.
 
-The API server does not say who wrote. What only the operator writes to is told apart by its resource: runs, their
-status, pipelines' status, pods (POST, which the benchmark does not do meanwhile) and core Events (the scheduler writes
-those of events.k8s.io). Runs in other namespaces disturb the count, and are reported.
+The API server's counters do not say who wrote. What only the operator writes to is told apart by its resource: runs,
+their status, pipelines' status, revisions, and pods (POST, which the benchmark does not do meanwhile). Events, which
+everybody writes, are read instead: those in the benchmark's namespace that name the operator. Runs in other namespaces
+disturb both counts, and are reported.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dev.bench.bench import Bench
 from dev.bench.counters import Scrape
 from dev.bench.figures import Figure
 from dev.bench.manifests import SIMULATED
+from sluice.api.names import FIELD_MANAGER
+from sluice.kube.resources import EVENTS
 
 CHAINS = 5
 STEPS = 10
@@ -49,7 +52,11 @@ async def measure_quiet(bench: Bench) -> list[Figure]:
 async def _count(bench: Bench, name: str, *, steps: int, runs: int) -> list[Figure]:
     pipeline = await bench.pipeline(steps, SIMULATED)
     await bench.settled()
-    operator, server = await bench.operator(), await counters.api_server(bench.client)
+    operator, server, events = (
+        await bench.operator(),
+        await counters.api_server(bench.client),
+        await _events(bench),
+    )
     for _ in range(runs):
         run, _ = await bench.submit(pipeline)
         await bench.all_ended([run], 60)
@@ -59,6 +66,7 @@ async def _count(bench: Bench, name: str, *, steps: int, runs: int) -> list[Figu
     done = runs * steps
     mine, theirs = own_writes(own), _server_writes(seen)
     theirs["POST", "pipelineruns"] -= runs  # the benchmark's own
+    theirs["POST or PATCH", "events"] = await _events(bench) - events
     status = theirs["PATCH", "pipelineruns/status"] + theirs["PATCH", "datapipelines/status"]
     reconciles = own.total("sluice_reconcile_total")
     disturbed = disturbance(bench, own)
@@ -85,11 +93,20 @@ def _server_writes(growth: Scrape) -> Counter[Row]:
     rows: Counter[Row] = Counter()
     found = growth.by("apiserver_request_total", "verb", "group", "resource", "subresource")
     for (verb, group, resource, subresource), count in found.items():
-        ours = resource in _OURS or (not group and (resource == "events" or (resource == "pods" and not subresource)))
-        wanted = verb in ("POST", "PATCH", "PUT", "APPLY") or (verb == "DELETE" and resource in _OURS)
-        if ours and wanted and not (resource == "pods" and verb != "POST"):
+        new_pod = (verb, group, resource, subresource) == ("POST", "", "pods", "")
+        if new_pod or (resource in _OURS and verb in ("POST", "PATCH", "PUT", "APPLY", "DELETE")):
             rows[verb, f"{resource}/{subresource}" if subresource else resource] += count
     return rows
+
+
+async def _events(bench: Bench) -> int:
+    """How often the operator has said something of the benchmark's objects."""
+    found = await bench.client.list(EVENTS, bench.namespace)
+    return sum(
+        int(event.get("count") or 1)
+        for event in found.items
+        if (event.get("source") or {}).get("component") == FIELD_MANAGER
+    )
 
 
 def per_step(rows: Counter[Row], steps: int) -> str:

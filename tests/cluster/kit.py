@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,9 @@ import yaml
 ROOT = Path(__file__).parents[2]
 BUSYBOX = "localhost/sluice/busybox:1"
 OPERATOR_NAMESPACE = "sluice-system"
-OUTAGE = re.compile(r'failed calling webhook "\w+\.sluice\.dev".*(connection refused|no endpoints available)')
+OUTAGE = re.compile(
+    r'failed calling webhook "\w+\.sluice\.dev".*(connection refused|no endpoints available|EOF|deadline exceeded)'
+)
 """What the API server says to a change while the operator is being restarted: there is nobody to review it."""
 OUTAGE_SECONDS = 120.0
 
@@ -66,11 +69,13 @@ class Namespace:
 
     def get(self, kind: str, name: str) -> Manifest:
         """One object. Fails when it is not there."""
-        return json.loads(self.kubectl("get", kind, name, "-o", "json").stdout)
+        found: Manifest = json.loads(self.kubectl("get", kind, name, "-o", "json").stdout)
+        return found
 
     def all_of(self, kind: str, selector: str = "") -> list[Manifest]:
         """All objects of a kind."""
-        return json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json").stdout)["items"]
+        found: list[Manifest] = json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json").stdout)["items"]
+        return found
 
     def run(self, pipeline: str, name: str = "", **spec: Any) -> str:
         """Create a PipelineRun; its name."""
@@ -82,7 +87,7 @@ class Namespace:
         """Ask for the end of a run, as a user does it with kubectl."""
         self.kubectl("patch", "pipelinerun", run, "--type=merge", "-p", '{"spec":{"cancel":true}}')
 
-    def wait_for(self, what: str, condition: Callable[[], Seen | None], seconds: float = 120) -> Seen:
+    def wait_for(self, what: str, condition: Callable[..., Seen | None], seconds: float = 120) -> Seen:
         """The first true value of `condition`. Fails after `seconds`, saying `what` did not come."""
         deadline = time.monotonic() + seconds
         while True:
@@ -137,7 +142,8 @@ class Namespace:
 
     def release(self, run: str, step: str) -> None:
         """Let a step of the script HELD end well."""
-        self.kubectl("exec", self.running(run, step), "--", "kill", "-USR1", "1")
+        done = self.kubectl("exec", self.running(run, step), "--", "kill", "-USR1", "1", check=False)
+        assert done.returncode in (0, 137), done.stderr  # 137: the container was faster than the answer
 
     def describe(self) -> str:
         """What is in the namespace, for a failure's message."""
@@ -172,3 +178,8 @@ def run_manifest(name: str, pipeline: str, **spec: Any) -> Manifest:
 def steps_of(status: Manifest) -> dict[str, Manifest]:
     """The steps in the status of a run, by name."""
     return {row["name"]: row for row in status["steps"]}
+
+
+def moment(text: str) -> datetime:
+    """A time in a status: Kubernetes writes whole seconds, sluice also fractions."""
+    return datetime.fromisoformat(text)

@@ -225,7 +225,9 @@ class Engine:
             self._add_waiting(change.new.value.namespace, change.new.value.pipeline)
         elif change.new is None and change.old is not None:
             # Removed by hand, or that of an earlier pipeline of the same name: the current one may have to be recorded.
-            self._add(Key(PIPELINE, change.old.value.namespace, change.old.value.pipeline))
+            # Not at once: in a namespace that goes, the pipeline goes a moment later.
+            key = Key(PIPELINE, change.old.value.namespace, change.old.value.pipeline)
+            self._queue.wake_at(key, self._clock.now() + COALESCE)
 
     def _run_changed(self, change: Change[RunView]) -> None:
         namespace, name = change.key

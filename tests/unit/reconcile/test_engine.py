@@ -205,7 +205,7 @@ async def test_the_status_of_a_pipeline_is_not_written_into_its_namesake(world: 
     world.api.before = replace
     await world.until(lambda: replaced, turn=10.0)
     world.api.remove(CONTROLLER_REVISIONS, _revision(world))
-    await world.until(lambda: world.status(DATA_PIPELINES, "flights").get("health") == "Suspended")
+    await world.until(lambda: world.status(DATA_PIPELINES, "flights").get("health") == "Suspended", turn=0.1)
     assert world.api.get(DATA_PIPELINES, "flights")["metadata"]["uid"] == replaced[0]
     assert "lastTick" not in world.status(DATA_PIPELINES, "flights")
 
@@ -288,7 +288,7 @@ async def test_a_revision_that_somebody_removed_is_recorded_again(world: World) 
     await world.rest()
     name = _revision(world)
     world.api.remove(CONTROLLER_REVISIONS, name)
-    await world.until(lambda: world.api.all_of(CONTROLLER_REVISIONS))
+    await world.until(lambda: world.api.all_of(CONTROLLER_REVISIONS), turn=0.1)
     assert _revision(world) == name
 
 
@@ -302,7 +302,7 @@ async def test_a_revision_of_an_earlier_pipeline_is_waited_out_and_one_of_nobody
     await world.rest()
     assert version() is None, "the old revision is still there"
     world.api.remove(CONTROLLER_REVISIONS, name)
-    await world.until(lambda: version() == "Healthy")
+    await world.until(lambda: version() == "Healthy", turn=0.1)
     orphan = world.api.get(CONTROLLER_REVISIONS, name)
     assert orphan["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]
 

@@ -5,8 +5,6 @@ import pytest
 from tests.cluster.installation import Installation
 from tests.cluster.kit import Namespace, pipeline, shell
 
-pytestmark = pytest.mark.xdist_group("operator")
-
 FAN = ("b1", "b2", "b3")
 STEPS = ("a", *FAN, "c", "d")
 

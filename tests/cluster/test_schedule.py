@@ -3,8 +3,6 @@
 import json
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from sluice.api.names import run_name
 from tests.cluster.installation import Installation
 from tests.cluster.kit import Manifest, Namespace, pipeline, shell
@@ -89,7 +87,6 @@ def _remember(namespace: Namespace, tick: datetime) -> None:
     namespace.kubectl("patch", "pipeline", "tick", "--subresource=status", "--type=merge", "-p", patch)
 
 
-@pytest.mark.xdist_group("operator")
 def test_an_operator_that_was_down_at_the_tick_makes_the_run_once(namespace: Namespace, operator: Installation) -> None:
     namespace.apply(_ticking())
     tick = _next(namespace)

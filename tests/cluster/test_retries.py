@@ -100,3 +100,15 @@ def test_a_pod_that_is_deleted_after_its_end_is_not_missed(namespace: Namespace)
     namespace.release(run, "after")
     status = namespace.ended(run)
     assert (status["phase"], steps_of(status)["main"]["attempt"]) == ("Succeeded", 1)
+
+
+def test_a_pod_that_exits_with_0_because_somebody_deletes_it_has_not_done_its_work(namespace: Namespace) -> None:
+    polite = "trap 'exit 0' USR1 TERM; while :; do sleep 0.2; done"
+    namespace.apply(pipeline("polite", shell("main", polite)))
+    run = namespace.run("polite")
+    namespace.kubectl("delete", "pod", namespace.running(run, "main"), "--wait=false")
+    namespace.wait_for("the second attempt", lambda: namespace.step(run, "main").get("attempt") == 2)
+    namespace.release(run, "main")
+    status = namespace.ended(run)
+    assert status["phase"] == "Succeeded"
+    assert [row["reason"] for row in namespace.step(run, "main")["failures"]] == ["PodLost"]

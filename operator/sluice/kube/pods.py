@@ -7,7 +7,7 @@ the API's types, but every optional field may be missing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sluice.api.names import ANNOTATION_SPEC_HASH, LABEL_ATTEMPT, LABEL_RUN, LABEL_RUN_UID, LABEL_STEP, STEP_CONTAINER
@@ -69,7 +69,14 @@ def project_pod(obj: Mapping[str, Any]) -> PodView:
         started_at=_time(terminated.get("startedAt")),
         finished_at=_time(terminated.get("finishedAt")),
         restarts=container.get("restartCount", 0),
+        deletion_asked=_deletion_asked(metadata),
     )
+
+
+def _deletion_asked(metadata: Mapping[str, Any]) -> datetime | None:
+    """The API server writes when the pod is to be gone at the latest: the request and the grace period together."""
+    gone = _time(metadata.get("deletionTimestamp"))
+    return None if gone is None else gone - timedelta(seconds=metadata.get("deletionGracePeriodSeconds") or 0)
 
 
 def _container_status(status: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -126,12 +126,22 @@ def _pending(pod: PodView, limit: timedelta, now: datetime) -> Attempt:
 
 def _ended(pod: PodView, step: Step, expected: set[str]) -> Attempt:
     started, finished = pod.started_at, pod.finished_at
+    if _told_to_go(pod):
+        message = "the pod was deleted while it ran; that it then exited with 0 does not say that its work was done"
+        return Attempt(State.FAILED, Reason.POD_LOST, message, pod.exit_code, started, finished)
     if pod.phase == "Succeeded" or (pod.exit_code == 0 and pod.phase != "Failed"):
         outputs, reason, problem = parse_outputs(pod.term_message or "", step, expected)
         state = State.FAILED if reason is not None else State.SUCCEEDED
         return Attempt(state, reason, problem, 0, started, finished, outputs)
     reason, message = _why_failed(pod)
     return Attempt(State.FAILED, reason, message, pod.exit_code, started, finished)
+
+
+def _told_to_go(pod: PodView) -> bool:
+    """Whether somebody else deleted the pod before its container ended: many programs exit with 0 on SIGTERM."""
+    if pod.stopping or pod.deletion_asked is None or pod.exit_code != 0:
+        return False
+    return pod.finished_at is None or pod.finished_at >= pod.deletion_asked
 
 
 def _why_failed(pod: PodView) -> tuple[Reason, str]:

@@ -55,3 +55,5 @@ class PodView:
     """When it started, once it has ended; while it runs, see `running_since`."""
     finished_at: datetime | None
     restarts: int
+    deletion_asked: datetime | None = None
+    """When somebody asked for the pod's deletion; whole seconds."""

@@ -322,3 +322,18 @@ def test_a_last_line_with_a_credential_is_redacted() -> None:
     assert last_line("starting\ncannot reach https://user:pa55@db.example.com/x\n") == (
         "cannot reach https://[redacted]@db.example.com/x"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "state"),
+    [(-1.0, State.FAILED), (0.0, State.FAILED), (1.0, State.SUCCEEDED), (None, State.SUCCEEDED)],
+)
+def test_an_exit_with_0_counts_only_when_it_came_before_somebody_deleted_the_pod(
+    asked: float | None, state: State
+) -> None:
+    finished = after(seconds=60)
+    deletion = None if asked is None else finished + timedelta(seconds=asked)
+    pod = ended_pod(0, finished_at=finished, deleting=deletion is not None, deletion_asked=deletion)
+    attempt = judge(pod, step("a"), pending=timedelta(minutes=1), running=None, expected=set(), now=after(seconds=90))
+    assert attempt.state is state
+    assert (attempt.reason is Reason.POD_LOST) == (state is State.FAILED)

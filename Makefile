@@ -51,14 +51,14 @@ check: $(VENV)/.installed ## Linters, types, layers, and whether generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m sluice.api.crd --check
 	@$(BIN)/python docs/generate.py --check
-	@eval "$$($(CLUSTER) env)" && $(BIN)/python manifests/generate.py --check
+	@$(BIN)/python manifests/generate.py --check --helm "$$($(CLUSTER) helm)"
 	@$(BIN)/sluice validate examples
 	@echo "check: everything holds"
 
 crds: $(VENV)/.installed ## Generate the CRDs from the models, and the manifests from the chart
 	@$(BIN)/python -m sluice.api.crd
 	@$(BIN)/python docs/generate.py
-	@eval "$$($(CLUSTER) env)" && $(BIN)/python manifests/generate.py
+	@$(BIN)/python manifests/generate.py --helm "$$($(CLUSTER) helm)"
 
 bench: $(VENV)/.installed ## Measure the operator on the cluster
 	@$(CLUSTER) up --addons kwok

@@ -8,6 +8,7 @@ status      say what is up
 logs DIR    gather logs, events and descriptions
 load FILE   bring an image archive to the nodes
 env         print settings for a shell: eval "$(python3 -m dev.cluster env)"
+helm        print the path of Helm, built if need be; needs no cluster
 
 Progress goes to standard error; standard output holds only what was asked for.
 """
@@ -95,6 +96,10 @@ class Commands:
         print(f"export KUBECONFIG={shlex.quote(str(self._require_cluster()))}")
         print(f"export PATH={shlex.quote(str(self._toolbox.bin))}:$PATH")
 
+    def helm(self) -> None:
+        """Print the path."""
+        print(self._toolbox.path("helm"))
+
     def images(self, *, only_print: bool) -> None:
         """Print the images' names, after building and loading them."""
         name = provider.recorded(self._settings) or "local"
@@ -160,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="bring up the cluster")
     up.add_argument("--addons", default="", help=f"comma-separated: {', '.join(ADDONS)}")
     up.add_argument("--no-operator", action="store_true", help="neither build images nor install the operator")
-    for name in ("down", "kubeconfig", "env", "status"):
+    for name in ("down", "kubeconfig", "env", "helm", "status"):
         commands.add_parser(name)
     commands.add_parser("images").add_argument(
         "--print", action="store_true", help="build nothing, only print the names"

@@ -1,6 +1,7 @@
 """A cluster in which nothing is to be done: the operator writes nothing at all for a minute."""
 
 import time
+from collections import Counter
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -32,7 +33,7 @@ def test_nothing_is_written_for_a_minute(namespace: Namespace, operator: Install
     assert _writes(namespace, operator) == before
 
 
-def _steady(namespace: Namespace, operator: Installation) -> dict[str, float]:
+def _steady(namespace: Namespace, operator: Installation) -> Counter[str]:
     """The counts once they stand still: namespaces of earlier tests may still be going."""
     seen = [_writes(namespace, operator)]
 
@@ -44,7 +45,7 @@ def _steady(namespace: Namespace, operator: Installation) -> dict[str, float]:
     return seen[-1]
 
 
-def _writes(namespace: Namespace, operator: Installation) -> dict[str, float]:
+def _writes(namespace: Namespace, operator: Installation) -> Counter[str]:
     """Writes so far: as the operator counts them, and as the API server does for what only the operator writes."""
     own = [row for row in operator.metrics()["sluice_api_requests"].samples if row.name.endswith("_total")]
     served = namespace.kubectl("get", "--raw", "/metrics").stdout
@@ -58,7 +59,10 @@ def _writes(namespace: Namespace, operator: Installation) -> dict[str, float]:
     ]
     assert own
     assert ours
-    return {
-        "operator": sum(row.value for row in own if row.labels["verb"] not in READING),
-        "API server": sum(row.value for row in ours),
-    }
+    counts: Counter[str] = Counter()
+    for row in own:
+        if row.labels["verb"] not in READING:
+            counts[f"operator: {row.labels['verb']} {row.labels['resource']}"] += int(row.value)
+    for row in ours:
+        counts[f"API server: {row.labels['verb']} {row.labels['resource']}"] += int(row.value)
+    return counts

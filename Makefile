@@ -40,8 +40,8 @@ demo: $(VENV)/.installed cluster ## Run the flights pipeline for one day: make d
 
 test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
 	@$(CLUSTER) up
-	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/unit tests/cluster_harness -n 2 --dist loadgroup
-	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m "not quiet" -n 6 --dist loadgroup
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/unit tests/cluster_harness -n 2
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m "not quiet" -n 6
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m quiet
 
 check: $(VENV)/.installed ## Linters, types, layers, and whether generated files are fresh

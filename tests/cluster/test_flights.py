@@ -9,8 +9,6 @@ from dev import demo
 from tests.cluster.kit import Manifest, Namespace
 from tests.unit.examples.flights_by_csv import read_days
 
-pytestmark = pytest.mark.xdist_group("flights")
-
 
 @pytest.fixture
 def flights(namespace: Namespace) -> Namespace:

@@ -171,7 +171,9 @@ class Store(Generic[T]):
         ]
         for item in gone:
             self._bury(item.uid, version)
-            if item.key not in listed:
+            successor = listed.get(item.key)
+            # Of a successor, it may be known that it went after the list was taken.
+            if successor is None or self._is_stale(successor.key, successor.uid, successor.resource_version):
                 self._drop(item)
         for item in listed.values():
             if not self._is_stale(item.key, item.uid, item.resource_version):

@@ -284,6 +284,14 @@ def test_tombstones_are_bounded_in_age() -> None:
     assert not store.upsert(obj("b", 5))
 
 
+def test_a_list_removes_an_object_whose_successor_is_known_to_be_gone_too() -> None:
+    store = new_store()
+    store.upsert(obj("b", 2, uid="first"))
+    store.remove("team-a", "b", uid="second", resource_version=5)
+    store.replace_all([obj("b", 4, uid="second")], 4)
+    assert colors_in(store) == {}
+
+
 # Properties ---------------------------------------------------------------------------------------
 
 

@@ -145,3 +145,12 @@ def test_names_of_the_greatest_length_still_fit(namespace: Namespace) -> None:
     pod = pod_of(namespace, namespace.run(long_pipeline, long_run), long_step)
     assert len(pod["metadata"]["name"]) <= 63
     assert pod["metadata"]["labels"]["sluice.dev/run"] == long_run
+
+
+def test_a_step_that_finds_no_spot_node_goes_to_another(namespace: Namespace) -> None:
+    spot = {"nodeSelector": {"capacity": "spot"}, "wait": "2s"}
+    namespace.apply(pipeline("cheap", shell("main", spot=spot)))
+    status = namespace.ended(namespace.run("cheap"))
+    main = steps_of(status)["main"]
+    assert (status["phase"], main["attempt"], "retries" in main) == ("Succeeded", 2, False)
+    assert main["failures"][0]["reason"] == "Unschedulable"

@@ -19,7 +19,7 @@ from sluice.api.base import (
     matching,
 )
 from sluice.api.names import DNS_LABEL, MAX_STEP_NAME
-from sluice.api.pod_template import Opaque, PodTemplate, VolumeMount
+from sluice.api.pod_template import Opaque, PodTemplate, StringMap, VolumeMount
 
 ParamType = Literal["string", "integer", "number", "boolean", "array", "object"]
 AnyValue = Annotated[Json, Field(json_schema_extra=OPAQUE)]
@@ -172,6 +172,19 @@ class Resources(Model):
     limits: dict[str, Quantity] = Field(default={}, description="What the container may not exceed.")
 
 
+class Spot(Model):
+    """Cheaper nodes that may be taken away at any time. They are tried first; then the step goes to other nodes."""
+
+    node_selector: StringMap = Field(default={}, description="Labels of such nodes.")
+    tolerations: list[Opaque] = Field(default=[], max_length=32, description="Taints of such nodes.")
+    attempts: int | None = Field(
+        default=None, ge=1, le=10, description="How many of the first attempts are made there. Default: 1."
+    )
+    wait: Duration | None = Field(
+        default=None, description="How long a pod waits for such a node before the step goes elsewhere. Default: 2m."
+    )
+
+
 class Step(Model):
     """One pod of the graph."""
 
@@ -216,6 +229,7 @@ class Step(Model):
         json_schema_extra=list_map(),
     )
     pod_template: PodTemplate | None = Field(default=None, description="Merged over the pipeline's.")
+    spot: Spot | None = Field(default=None, description="Nodes to try first, for a step that bears to lose its pod.")
 
 
 class Retention(Model):

@@ -14,6 +14,7 @@ from sluice.api.base import Json
 from sluice.api.pipeline import DataPipelineSpec, Step
 from sluice.api.pod_template import PodTemplate
 from sluice.planning.references import substitute
+from sluice.planning.spot import on_spot
 
 RESTRICTED_POD: dict[str, Any] = {
     "runAsNonRoot": True,
@@ -86,6 +87,9 @@ def build_pod(
     template = _template(cluster, spec.pod_template, step.pod_template)
     metadata = template.get("metadata", {})
     pod_spec: dict[str, Any] = template.get("spec", {})
+    if step.spot is not None and on_spot(step, attempt):
+        wanted = step.spot.model_dump(mode="json", by_alias=True, include={"node_selector", "tolerations"})
+        pod_spec = merge(pod_spec, wanted)
     pod: Manifest = {
         "apiVersion": "v1",
         "kind": "Pod",

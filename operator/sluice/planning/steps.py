@@ -28,6 +28,7 @@ from sluice.planning.observed import PodView
 from sluice.planning.pods import RunIdentity, build_pod
 from sluice.planning.references import UnresolvedReference, outputs_used
 from sluice.planning.retries import INFRASTRUCTURE_RETRIES, Used, retry_delay
+from sluice.planning.spot import moves_on, on_spot, spot_wait
 from sluice.planning.views import Refusal
 
 SETTLE = timedelta(seconds=1)
@@ -211,11 +212,12 @@ def _failed(status: StepStatus, reason: Reason, message: str, at: datetime) -> S
     )
 
 
-def _clocks(step: Step, spec: DataPipelineSpec) -> tuple[timedelta, timedelta | None]:
+def _clocks(step: Step, attempt: int, spec: DataPipelineSpec) -> tuple[timedelta, timedelta | None]:
     pending = (step.timeouts and step.timeouts.pending) or (spec.timeouts and spec.timeouts.pending)
     running = (step.timeouts and step.timeouts.step) or (spec.timeouts and spec.timeouts.step)
+    waiting = parse_duration(pending) if pending else DEFAULT_PENDING
     return (
-        parse_duration(pending) if pending else DEFAULT_PENDING,
+        min(waiting, spot_wait(step)) if on_spot(step, attempt) else waiting,
         parse_duration(running) if running else None,
     )
 
@@ -230,7 +232,7 @@ def _follow(
     if stop is None and status.stopping is not None:
         # A clock of this attempt has run out: that stands, whatever the pod does in its last moments.
         stop = Stop(Reason(status.stopping), status.message or "")
-    pending, running = _clocks(step, scene.spec)
+    pending, running = _clocks(step, status.attempt, scene.spec)
     attempt = judge(pod, step, pending=pending, running=running, expected=expected, now=scene.now)
     status = status.model_copy(update={"pod_uid": pod.uid})
     match attempt.state:
@@ -347,7 +349,8 @@ def _after_failure(step: Step, status: StepStatus, attempt: Attempt, scene: Scen
         phase = StepPhase.CANCELLED if reason is Reason.CANCELLED else StepPhase.FAILED
         return _failed(ended, reason, message, at).model_copy(update={"phase": phase})
     used = Used(status.retries, status.infrastructure_retries)
-    delay = retry_delay(reason, step.retry, used, f"{scene.identity.uid}/{step.name}")
+    moved = moves_on(step, status.attempt, reason)
+    delay = timedelta(0) if moved else retry_delay(reason, step.retry, used, f"{scene.identity.uid}/{step.name}")
     if delay is None:
         return _failed(ended, reason, message, at)
     own = reason in INFRASTRUCTURE and used.infrastructure < INFRASTRUCTURE_RETRIES
@@ -362,7 +365,7 @@ def _after_failure(step: Step, status: StepStatus, attempt: Attempt, scene: Scen
             "message": message,
             "stopping": None,
             "retry_at": scene.now + delay,
-            "retries": used.user + (not own),
+            "retries": used.user + (not own and not moved),
             "infrastructure_retries": used.infrastructure + own,
             "failures": (*status.failures, failure)[-MAX_FAILURES:],
         }

@@ -70,7 +70,7 @@ def check_pipeline(spec: DataPipelineSpec) -> list[FieldError]:
 
 def _check_scheduled_params(spec: DataPipelineSpec) -> Iterator[FieldError]:
     """Nobody is there to give a scheduled run its parameters."""
-    if spec.schedule is None:
+    if spec.schedule is None or spec.schedule.suspend:
         return
     for index, param in enumerate(spec.params):
         if param.default is None:

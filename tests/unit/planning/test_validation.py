@@ -169,6 +169,12 @@ def test_a_pipeline_is_refused_for(spec: DataPipelineSpec, message: str) -> None
     [
         pytest.param(pipeline_spec(PROMISING, consumer("$(steps.extract.outputs.uri)", "extract")), id="an output"),
         pytest.param(
+            pipeline_spec(
+                "a", params=[{"name": "day"}], schedule={"cron": ["0 6 * * *"], "timeZone": "UTC", "suspend": True}
+            ),
+            id="a parameter without a default while the schedule is suspended",
+        ),
+        pytest.param(
             pipeline_spec(EXTRACT, step_dict("m", "extract"), consumer("$(steps.extract.outputs.any)", "m")),
             id="an undeclared output of a step further up",
         ),

@@ -20,7 +20,8 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	@$(BIN)/python -c 'import pathlib, sysconfig; p = pathlib.Path(sysconfig.get_path("purelib"), "sluice-source.pth"); p.write_text(str(pathlib.Path("operator").resolve()) + "\n")'
-	@printf '#!/bin/sh\nexec "%s/python" -m sluice.cli.main "$$@"\n' "$(abspath $(BIN))" > $(BIN)/sluice && chmod +x $(BIN)/sluice && cp $(BIN)/sluice $(BIN)/kubectl-sluice
+	@printf '#!%s/python\nfrom sluice.cli.main import main\n\nmain()\n' "$(abspath $(BIN))" > $(BIN)/sluice
+	@chmod +x $(BIN)/sluice && cp $(BIN)/sluice $(BIN)/kubectl-sluice
 	@touch $@
 
 cluster: ## A cluster with the operator from this working tree (idempotent)

@@ -164,14 +164,15 @@ def _why_failed(pod: PodView) -> tuple[Reason, str]:
 def parse_outputs(text: str, step: Step, expected: set[str]) -> tuple[dict[str, Json] | None, Reason | None, str]:
     """(outputs, reason, problem) of what a step that exited 0 left in its termination message.
 
-    Outputs that nobody declared or refers to are optional: then text that is no JSON object is simply not an output.
+    Outputs that nobody declared or refers to are optional: then text that is no JSON object is simply not an output. Of
+    a text that was cut off only the end is known: one that ends like an object was meant as one, and is too large.
     """
     wanted = bool(step.outputs) or bool(expected)
     too_long = len(text.encode(errors="replace")) >= MAX_OUTPUT_BYTES
     try:
         value = _read(text) if text.strip() or too_long else {}
     except ValueError:
-        if too_long:
+        if too_long and (wanted or text.rstrip().endswith("}")):
             return (
                 None,
                 Reason.OUTPUT_TOO_LARGE,

@@ -337,3 +337,16 @@ def test_an_exit_with_0_counts_only_when_it_came_before_somebody_deleted_the_pod
     attempt = judge(pod, step("a"), pending=timedelta(minutes=1), running=None, expected=set(), now=after(seconds=90))
     assert attempt.state is state
     assert (attempt.reason is Reason.POD_LOST) == (state is State.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        pytest.param("a long story " * 400, None, id="a log is no output"),
+        pytest.param('x", "more": 1}'.rjust(5000), Reason.OUTPUT_TOO_LARGE, id="the end of an object was meant as one"),
+    ],
+)
+def test_what_is_cut_off_fails_a_step_that_promised_nothing_only_when_it_looks_like_outputs(
+    text: str, reason: Reason | None
+) -> None:
+    assert parse_outputs(text[-4096:], step("a"), set())[1] == reason

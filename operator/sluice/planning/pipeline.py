@@ -234,9 +234,10 @@ def _old_revisions(scene: PipelineScene) -> list[DeleteRevision]:
     used = {run.status.revision for run in scene.runs} | {
         run.spec.revision for run in scene.runs if run.spec is not None
     }
-    used.add(current_revision(scene.pipeline))
-    unused = sorted((row for row in scene.revisions if row.name not in used), key=lambda row: row.number)
-    beyond = len(scene.revisions) - KEEP_REVISIONS
+    current = current_revision(scene.pipeline)
+    unused = sorted((row for row in scene.revisions if row.name not in used | {current}), key=lambda row: row.number)
+    # The current one is there, or is made before these go: it counts, since nothing may prompt another look.
+    beyond = len({row.name for row in scene.revisions} | {current}) - KEEP_REVISIONS
     return [DeleteRevision(row.name, row.uid) for row in unused[: max(0, beyond)]]
 
 

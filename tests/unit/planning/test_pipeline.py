@@ -92,8 +92,23 @@ def test_revisions_that_no_run_needs_are_removed_oldest_first() -> None:
     revisions = [revision_view(name=f"flights-{number}", uid=str(number), number=number) for number in range(1, 14)]
     plan = plan_pipeline(scene(revisions=revisions, runs=[ended("r", 1, revision="flights-1")]))
     gone = [action.name for action in plan.after if isinstance(action, DeleteRevision)]
-    assert gone == ["flights-2", "flights-3", "flights-4"]
-    assert len(revisions) - len(gone) == KEEP_REVISIONS
+    assert gone == ["flights-2", "flights-3", "flights-4", "flights-5"]
+    made = [action for action in plan.before if isinstance(action, CreateRevision)]
+    assert len(revisions) + len(made) - len(gone) == KEEP_REVISIONS
+
+
+def test_every_edit_leaves_as_many_revisions_as_are_kept_without_another_look() -> None:
+    kept: dict[str, RevisionView] = {}
+    for number in range(1, 15):
+        pipeline = pipeline_view(raw_spec={"description": f"edit {number}"})
+        plan = plan_pipeline(scene(pipeline=pipeline, revisions=list(kept.values())))
+        for action in (*plan.before, *plan.after):
+            match action:
+                case CreateRevision():
+                    kept[action.name] = revision_view(name=action.name, uid=action.name, number=action.number)
+                case DeleteRevision():
+                    del kept[action.name]
+        assert sorted(row.number for row in kept.values()) == list(range(max(1, number - 9), number + 1))
 
 
 # -- invalid, deleting ------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ looked at again. Anything else that fails is tried again by the queue.
 import asyncio
 import contextlib
 import itertools
-import time
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -238,7 +237,7 @@ class Engine:
         if view is None or not view.pipeline:
             return
         if new is not None and new.waiting:
-            self._run_seen.setdefault(change.key, time.monotonic())
+            self._run_seen.setdefault(change.key, self._clock.monotonic())
         over = new is None or new.phase.ended
         if old is not None and new is not None and old.uid == new.uid:
             record_run(old, new.status)
@@ -262,7 +261,7 @@ class Engine:
         ended = pod.exit_code is not None and (change.old is None or change.old.value.exit_code is None)
         run = self.caches.runs.get(pod.namespace, pod.run)
         if ended and run is not None and not run.phase.ended:
-            self._pod_ended[pod.namespace, pod.run] = time.monotonic()
+            self._pod_ended[pod.namespace, pod.run] = self._clock.monotonic()
         self._add(Key(RUN, pod.namespace, pod.run))
 
     def _add_waiting(self, namespace: str, pipeline: str) -> None:
@@ -402,7 +401,7 @@ class Engine:
         place = (key.namespace, key.name)
         if not any(isinstance(action, CreatePod) for action in plan.after):
             return
-        now = time.monotonic()
+        now = self._clock.monotonic()
         if (seen := self._run_seen.pop(place, None)) is not None:
             metrics.RUN_LAUNCH_SECONDS.observe(now - seen)
         elif (ended := self._pod_ended.pop(place, None)) is not None:

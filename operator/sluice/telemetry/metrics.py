@@ -168,7 +168,7 @@ STEPS: Final = Counter(
 )
 STEP_DURATION_SECONDS: Final = Histogram(
     "sluice_step_duration_seconds",
-    "Time from a step's first pod being created to the step's end, retries included.",
+    "Time from the start of a step's last attempt to its end.",
     buckets=_DURATION_SECONDS,
     registry=REGISTRY,
 )

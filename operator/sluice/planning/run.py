@@ -56,7 +56,9 @@ class RunScene:
 def plan_run(scene: RunScene) -> RunPlan:
     """The next moves of a run. Pure: the same scene gives the same plan."""
     run = scene.run
-    if run.deleting:
+    if run.deleting or not run.readable:
+        # Of a run whose status cannot be read (written by a newer operator, or by hand) it is not known what has been
+        # done. It is left alone: to begin again could run steps twice.
         return Plan(None)
     adopt = _adopt(scene)
     if run.phase.ended:

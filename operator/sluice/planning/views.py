@@ -44,6 +44,8 @@ class RunView:
     spec: PipelineRunSpec | None
     problem: str
     status: PipelineRunStatus
+    readable: bool = True
+    """False when the API server holds a status that this version cannot read; `status` is then a blank one."""
 
     @property
     def pipeline(self) -> str:

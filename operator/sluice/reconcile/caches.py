@@ -15,6 +15,9 @@ from sluice.kube.pods import project_pod
 from sluice.kube.store import Store
 from sluice.planning.observed import PodView
 from sluice.planning.views import PipelineView, RevisionView, RunView
+from sluice.telemetry.logs import get_logger
+
+log = get_logger(__name__)
 
 BY_RUN = "run"
 BY_PIPELINE = "pipeline"
@@ -58,12 +61,19 @@ def project_run(obj: Mapping[str, Any]) -> RunView:
     """A PipelineRun as the planner sees it."""
     metadata = obj["metadata"]
     spec, problem = None, ""
-    status = PipelineRunStatus()
+    status, readable = PipelineRunStatus(), True
     try:
         spec = PipelineRunSpec.model_validate(obj.get("spec") or {})
-        status = PipelineRunStatus.model_validate(obj.get("status") or {})
     except ValidationError as error:
         problem = _problem(error)
+    try:
+        status = PipelineRunStatus.model_validate(obj.get("status") or {})
+    except ValidationError as error:
+        readable = False
+        name = f"{metadata['namespace']}/{metadata['name']}"
+        log.warning(
+            "the status of a run cannot be read; the run is left alone", run=name, problem=_problem(error, "status")
+        )
     return RunView(
         namespace=metadata["namespace"],
         name=metadata["name"],
@@ -76,6 +86,7 @@ def project_run(obj: Mapping[str, Any]) -> RunView:
         spec=spec,
         problem=problem,
         status=status,
+        readable=readable,
     )
 
 
@@ -97,8 +108,8 @@ def project_revision(obj: Mapping[str, Any]) -> RevisionView:
     )
 
 
-def _problem(error: ValidationError) -> str:
-    rows = [f"spec.{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()[:3]]
+def _problem(error: ValidationError, part: str = "spec") -> str:
+    rows = [f"{part}.{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()[:3]]
     return "; ".join(rows)
 
 

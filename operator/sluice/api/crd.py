@@ -16,6 +16,7 @@ import yaml
 
 from sluice.api.base import Model
 from sluice.api.gate import QualityGate
+from sluice.api.metric_source import ClusterMetricSource, MetricSource
 from sluice.api.names import GROUP, MAX_LABEL, MAX_PIPELINE_NAME, VERSION
 from sluice.api.pipeline import DataPipeline
 from sluice.api.run import PipelineRun
@@ -56,6 +57,7 @@ class Kind:
     short_names: tuple[str, ...]
     max_name: int
     columns: tuple[Column, ...]
+    namespaced: bool = True
 
     @property
     def name(self) -> str:
@@ -64,6 +66,13 @@ class Kind:
 
 
 _AGE = Column("Age", ".metadata.creationTimestamp", "Time since creation.", "date")
+
+_SOURCE_COLUMNS = (
+    Column("Ready", ".status.conditions[?(@.type=='Ready')].status", "Whether it answers."),
+    Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", "Why it is so."),
+    Column("Message", ".status.conditions[?(@.type=='Ready')].message", "The same for people.", priority=1),
+    _AGE,
+)
 
 KINDS = (
     Kind(
@@ -101,11 +110,24 @@ KINDS = (
             _AGE,
         ),
     ),
+    Kind(
+        QualityGate,
+        "qualitygates",
+        ("qg", "gate", "gates"),
+        MAX_LABEL,
+        (
+            Column("Verdict", ".status.verdict", "What it came to when it was last evaluated."),
+            Column("Score", ".status.score", "0 to 100.", "number"),
+            Column("Worst Check", ".status.worstCheck", "The check that decided, unless all passed."),
+            Column("Run", ".status.run", "Where it was evaluated."),
+            Column("Evaluated", ".status.evaluatedAt", "When.", "date"),
+            Column("Message", ".status.message", "The verdict for people.", priority=1),
+            _AGE,
+        ),
+    ),
+    Kind(MetricSource, "metricsources", ("ms",), MAX_LABEL, _SOURCE_COLUMNS),
+    Kind(ClusterMetricSource, "clustermetricsources", ("cms",), MAX_LABEL, _SOURCE_COLUMNS, namespaced=False),
 )
-
-
-ON_FILES = (Kind(QualityGate, "qualitygates", ("qg", "gate"), MAX_LABEL, ()),)
-"""Kinds that `sluice` reads from files, and the cluster does not know yet: they have a schema, and no CRD."""
 
 
 def structural(model: type[Model]) -> Schema:
@@ -162,7 +184,7 @@ def definition(kind: Kind) -> dict[str, Any]:
         "metadata": {"name": f"{kind.plural}.{GROUP}", "labels": {"app.kubernetes.io/part-of": "sluice"}},
         "spec": {
             "group": GROUP,
-            "scope": "Namespaced",
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
             "names": {
                 "kind": kind.name,
                 "listKind": f"{kind.name}List",

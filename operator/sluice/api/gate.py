@@ -1,183 +1,77 @@
-"""QualityGate: checks on data, each with what it asserts and how much it counts, and what they come to together."""
+"""QualityGate: checks on data and on metrics, how much each counts, and what they come to together."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sluice.api.base import Duration, Model, Time, list_map
+from sluice.api.base import Condition, Duration, Model, StatusModel, Time, list_map
+from sluice.api.data_checks import ColumnName, DataCheck, Fraction, NumberBounds
 from sluice.api.pipeline import AnyValue
 
-ColumnName = Annotated[str, Field(min_length=1, max_length=255)]
-Columns = Annotated[list[ColumnName], Field(min_length=1, max_length=64)]
-Expression = Annotated[str, Field(min_length=1, max_length=4096)]
 CheckName = Annotated[str, Field(min_length=1, max_length=63)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 
 SeverityName = Literal["Block", "Warn", "Info"]
 NoDataName = Literal["Hold", "Fail", "Count"]
-AggregateName = Literal["sum", "mean", "min", "max", "stdev", "median", "quantile", "distinct", "nullShare"]
+ReduceName = Literal["min", "max", "sum", "avg"]
+OverTimeName = Literal["last", "min", "max", "avg"]
 
 
-class NumberBounds(Model):
-    """Bounds of a measured number, ends included."""
+class RangeWindow(Model):
+    """A range query: samples over a window of time, which come to one number."""
 
-    min: float | None = Field(default=None, description="Least value allowed.")
-    max: float | None = Field(default=None, description="Greatest value allowed.")
-
-
-class RequiredColumns(Model):
-    """The columns of the table."""
-
-    names: list[ColumnName] = Field(default=[], max_length=1000, description="Columns that have to be there.")
-    types: dict[str, str] = Field(
-        default={}, description="Column to SQL type, for instance BIGINT, DOUBLE, VARCHAR, TIMESTAMP."
-    )
-    exact: bool | None = Field(default=None, description="True: no other column may be there.")
-
-
-class OnColumns(Model):
-    """Columns that the check is about."""
-
-    columns: Columns = Field(description="Names of columns.")
-
-
-class Range(NumberBounds):
-    """Values of a column lie between bounds."""
-
-    column: ColumnName = Field(description="Name of a numeric column.")
-
-
-class Membership(Model):
-    """Values of a column are among these."""
-
-    column: ColumnName = Field(description="Name of a column.")
-    values: list[AnyValue] = Field(min_length=1, max_length=1000, description="The values allowed.")
-
-
-class Pattern(Model):
-    """Values of a column match a regular expression (RE2), all of the value."""
-
-    column: ColumnName = Field(description="Name of a text column.")
-    pattern: Expression = Field(description="Regular expression.")
-
-
-class PresetPattern(Model):
-    """Values of a column have a well-known form."""
-
-    column: ColumnName = Field(description="Name of a text column.")
-    name: Literal["in-phone", "in-pincode", "in-pan", "in-upi", "in-account", "in-gstin", "in-aadhaar"] = Field(
-        description="The form."
+    window: Duration = Field(description="How far back from the moment of the look.")
+    step: Duration | None = Field(default=None, description="Distance of the samples. Default: 15s.")
+    over: OverTimeName | None = Field(
+        default=None, description="What the samples of a series come to: last, min, max or avg. Default: avg."
     )
 
 
-class Length(NumberBounds):
-    """Length of the values of a text column."""
+class FailureLimit(Model):
+    """How many looks may fail before the check does."""
 
-    column: ColumnName = Field(description="Name of a text column.")
-
-
-class RowRule(Model):
-    """A condition that every row fulfils, as an SQL expression over its columns."""
-
-    expression: Expression = Field(description="SQL condition, for instance departed <= arrived.")
+    consecutive: int | None = Field(default=None, ge=0, le=1000, description="In a row. Default: 0.")
+    total: int | None = Field(default=None, ge=0, le=10000, description="In all. Default: no limit but consecutive.")
 
 
-class Reference(Model):
-    """Values of columns exist in another data set."""
+class MetricCheck(NumberBounds):
+    """A number from a metric source lies between bounds, look after look."""
 
-    columns: Columns = Field(description="Columns of this data set.")
-    source: str = Field(max_length=63, description="Name of the other data set.")
-    keys: Columns = Field(description="Its columns, in the same order.")
-
-
-class Freshness(Model):
-    """The newest value of a time column is not older than this, seen from the time of evaluation."""
-
-    column: ColumnName = Field(description="Name of a date or timestamp column.")
-    max_age: Duration = Field(description="Greatest age.")
-
-
-class TimeWindow(Model):
-    """Values of a time column lie in the data interval of the run: from start (included) to end (excluded)."""
-
-    column: ColumnName = Field(description="Name of a date or timestamp column.")
-    slack: Duration | None = Field(default=None, description="How far outside the interval is still right.")
-
-
-class Aggregate(NumberBounds):
-    """One number computed over a column lies between bounds."""
-
-    column: ColumnName = Field(description="Name of a column.")
-    function: AggregateName = Field(description="What is computed.")
-    quantile: Fraction | None = Field(default=None, description="With quantile: which one, 0 to 1.")
-
-
-class Query(Model):
-    """A query that must return no rows."""
-
-    query: Expression = Field(description="SELECT statement; data sets are tables under their names.")
-
-
-class Drift(Model):
-    """How far the distribution of a column is from that of another data set, as an effect size."""
-
-    column: ColumnName = Field(description="Name of a column, in both data sets.")
-    source: str = Field(max_length=63, description="Name of the data set to compare with.")
-    method: Literal["PSI", "KS"] = Field(
-        description="PSI: population stability index over ten quantile bins, or the values of a text column. "
-        "KS: Kolmogorov-Smirnov distance D."
+    source: str = Field(
+        min_length=1,
+        max_length=253,
+        description="Name of a MetricSource of the namespace, or else of a ClusterMetricSource.",
     )
-    max: float = Field(ge=0, description="Greatest distance allowed. PSI: 0.2 is a common line. KS: between 0 and 1.")
-
-
-class Reconciliation(Model):
-    """Two data sets agree: rows, keys, and sums of columns."""
-
-    source: str = Field(max_length=63, description="Name of the other data set.")
-    keys: Columns = Field(description="Columns that identify a row, in both.")
-    sums: list[ColumnName] = Field(default=[], max_length=32, description="Columns whose sums have to agree.")
-    tolerance: Fraction | None = Field(default=None, description="Relative difference of sums allowed. Default: 1e-9.")
-
-
-class DataCheck(Model):
-    """What is asserted of a data set: exactly one of the fields from rowCount on."""
-
-    source: str = Field(max_length=63, description="Name of the data set: of a step, or of the gate's sources.")
-    where: Expression | None = Field(default=None, description="SQL condition: only these rows are looked at.")
-    mostly: Fraction | None = Field(
-        default=None, description="Share of the looked-at rows for which a check on rows has to hold. Default: 1."
+    query: str = Field(
+        min_length=1,
+        max_length=8192,
+        description="In the language of the source; may hold $(args.NAME), $(run.name) and $(interval.start), which "
+        "are escaped for the text that they stand in.",
     )
-    row_count: NumberBounds | None = Field(default=None, description="Number of rows.")
-    columns: RequiredColumns | None = Field(default=None, description="Names and types of columns.")
-    not_null: OnColumns | None = Field(default=None, description="No value is missing.")
-    unique: OnColumns | None = Field(default=None, description="No combination of values comes twice.")
-    range: Range | None = Field(default=None, description="Numbers lie between bounds.")
-    in_set: Membership | None = Field(default=None, description="Values are among those listed.")
-    regex: Pattern | None = Field(default=None, description="Texts match a pattern.")
-    preset: PresetPattern | None = Field(default=None, description="Texts have a well-known form.")
-    length: Length | None = Field(default=None, description="Texts have a length between bounds.")
-    row: RowRule | None = Field(default=None, description="A condition on several columns.")
-    reference: Reference | None = Field(default=None, description="Values exist elsewhere.")
-    freshness: Freshness | None = Field(default=None, description="The data is recent.")
-    window: TimeWindow | None = Field(default=None, description="The data belongs to the run's interval.")
-    aggregate: Aggregate | None = Field(default=None, description="A number over a column.")
-    sql: Query | None = Field(default=None, description="A query that returns no rows.")
-    drift: Drift | None = Field(default=None, description="A distribution has not moved.")
-    reconcile: Reconciliation | None = Field(default=None, description="Two data sets agree.")
-
-
-ASSERTIONS: tuple[str, ...] = tuple(
-    name for name in DataCheck.model_fields if name not in ("source", "where", "mostly")
-)
-"""Names of the assertions a DataCheck can make."""
+    warn: NumberBounds | None = Field(default=None, description="Stricter bounds, outside which the check warns.")
+    range: RangeWindow | None = Field(default=None, description="Ask for a window of time instead of one moment.")
+    reduce: ReduceName | None = Field(
+        default=None, description="What several series come to. Without it several series are Inconclusive."
+    )
+    max_age: Duration | None = Field(default=None, description="Older samples are no evidence. Default: 5m.")
+    interval: Duration | None = Field(default=None, description="From one look to the next. Default: 30s.")
+    for_: Duration | None = Field(
+        default=None, alias="for", description="How long no look may have failed before the check passes. Default: 0s."
+    )
+    min_samples: int | None = Field(
+        default=None, ge=1, le=1000, description="Conclusive looks that a pass needs. Default: 1."
+    )
+    failure_limit: FailureLimit | None = Field(
+        default=None, description="Failed looks that are borne. Default: the first failed look fails the check."
+    )
 
 
 class Check(Model):
-    """One check of a gate."""
+    """One check of a gate: of data, or of a metric."""
 
     name: CheckName = Field(description="Name, unique in the gate.")
     description: str | None = Field(default=None, max_length=1024, description="What it is for.")
-    data: DataCheck = Field(description="What is asserted.")
+    data: DataCheck | None = Field(default=None, description="What is asserted of a data set.")
+    metric: MetricCheck | None = Field(default=None, description="What is asserted of a metric.")
     severity: SeverityName | None = Field(
         default=None,
         description="Block: a failure fails the gate. Warn: it warns. Info: it is reported. Default: Block.",
@@ -186,21 +80,68 @@ class Check(Model):
     weight: float | None = Field(default=None, ge=0, le=1000, description="Weight in the score. Default: 1.")
     on_no_data: NoDataName | None = Field(
         default=None,
-        description="What it means when there is nothing to judge. Fail, Hold, or Count as a failure. Default: Fail.",
+        description="What it means when there is nothing to judge. Fail, Hold, or Count as a failure. Default: Fail for "
+        "data, Hold for metrics.",
+    )
+    quarantine: bool | None = Field(
+        default=None,
+        description="True, of a check on rows: rows that fail are set aside and do not fail the gate, while their share "
+        "stays within spec.quarantine.",
     )
     pii: list[ColumnName] = Field(
         default=[], max_length=64, description="Columns with personal data: masked in sample rows."
     )
+
+    @property
+    def on_data(self) -> DataCheck:
+        """What is asserted of a data set. Only for checks that `QualityGateSpec.data_checks` returns."""
+        assert self.data is not None
+        return self.data
+
+    @property
+    def on_metric(self) -> MetricCheck:
+        """What is asserted of a metric. Only for checks that `QualityGateSpec.metric_checks` returns."""
+        assert self.metric is not None
+        return self.metric
+
+
+class Sample(Model):
+    """Some of the rows of a source. What was looked at is stated in the evidence."""
+
+    percent: float | None = Field(default=None, gt=0, le=100, description="Share of the rows, drawn by the seed.")
+    rows: int | None = Field(default=None, ge=1, description="Number of rows, drawn by the seed.")
+    seed: int | None = Field(default=None, ge=0, le=2147483647, description="Seed. Default: 0.")
 
 
 class Source(Model):
     """A data set."""
 
     name: str = Field(max_length=63, description="Name, used by checks.")
-    uri: str | None = Field(default=None, max_length=2048, description="File, glob or folder. A step can give it too.")
-    format: Literal["parquet", "csv", "json"] | None = Field(
-        default=None, description="Format. Default: by the file's ending."
+    uri: str | None = Field(
+        default=None,
+        max_length=2048,
+        description="File, glob or folder; s3://BUCKET/KEY; postgresql://HOST/DATABASE. May hold $(interval.start.date) "
+        "and $(args.NAME). A step can give it too.",
     )
+    format: Literal["parquet", "csv", "json", "table"] | None = Field(
+        default=None, description="Format. Default: by the ending of the file, or table of a database."
+    )
+    table: str | None = Field(
+        default=None,
+        max_length=255,
+        description="With a database: the table, SCHEMA.TABLE where it is not in the path.",
+    )
+    credentials: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Prefix of the environment variables with the credentials: with DB, DB_USER and DB_PASSWORD. The "
+        "step takes them from a Secret (envFrom).",
+    )
+    baseline: Literal["PreviousInterval", "SameWeekday"] | None = Field(
+        default=None,
+        description="Its uri is that of an earlier interval: the one before, or the one seven days before.",
+    )
+    sample: Sample | None = Field(default=None, description="Look at some of the rows only.")
     delimiter: str | None = Field(
         default=None, min_length=1, max_length=4, description="With csv: what stands between values. Default: a comma."
     )
@@ -237,6 +178,15 @@ class Examples(Model):
     failing: list[AnyValue] = Field(default=[], max_length=100, description="Rows as objects.")
 
 
+class Quarantine(Model):
+    """Rows that fail checks with `quarantine: true` are set aside; the rest goes on."""
+
+    source: str = Field(max_length=63, description="Name of the data set.")
+    max_share: Fraction = Field(
+        description="Share of the rows that may be set aside, 0 to 1; beyond it the checks fail as others do."
+    )
+
+
 class QualityGateSpec(Model):
     """What the user wants."""
 
@@ -247,11 +197,37 @@ class QualityGateSpec(Model):
     checks: list[Check] = Field(min_length=1, max_length=128, description="The checks.", json_schema_extra=list_map())
     score: Score | None = Field(default=None, description="Lines of the score.")
     dry_run: bool | None = Field(default=None, description="True: the verdict is reported and stops nothing.")
+    quarantine: Quarantine | None = Field(default=None, description="How many rows may be set aside.")
     exemptions: list[Exemption] = Field(default=[], max_length=64, description="Known failures.")
     examples: list[Examples] = Field(default=[], max_length=16, description="Tests of the gate itself.")
 
+    def data_checks(self) -> list[Check]:
+        """The checks on data: what a runner evaluates in a pod."""
+        return [check for check in self.checks if check.data is not None]
+
+    def metric_checks(self) -> list[Check]:
+        """The checks on metrics: what the operator evaluates."""
+        return [check for check in self.checks if check.metric is not None]
+
+
+class QualityGateStatus(StatusModel):
+    """What the gate came to when it was last evaluated."""
+
+    observed_generation: int | None = Field(default=None, description="Generation of the spec that was looked at.")
+    verdict: str | None = Field(default=None, description="Pass, Warn, Fail, Inconclusive or Error.")
+    score: float | None = Field(default=None, description="0 to 100: the weighted share of checks that passed.")
+    worst_check: str | None = Field(default=None, description="The check that decided, unless all passed.")
+    message: str | None = Field(default=None, description="The verdict for people.")
+    run: str | None = Field(default=None, description="PipelineRun that it was evaluated in.")
+    step: str | None = Field(default=None, description="Step of that run.")
+    evaluated_at: Time | None = Field(default=None, description="When it was evaluated.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(), description="Ready, Reconciling, Stalled.", json_schema_extra=list_map("type")
+    )
+
 
 class QualityGate(Model):
-    """Checks on data, with what they come to together."""
+    """Checks on data and on metrics, with what they come to together."""
 
     spec: QualityGateSpec
+    status: QualityGateStatus | None = None

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from sluice.api.base import (
     OPAQUE,
     Condition,
+    DnsSubdomain,
     Duration,
     Identifier,
     Image,
@@ -17,6 +18,7 @@ from sluice.api.base import (
     Time,
     list_map,
     matching,
+    validations,
 )
 from sluice.api.names import DNS_LABEL, MAX_STEP_NAME
 from sluice.api.pod_template import Opaque, PodTemplate, StringMap, VolumeMount
@@ -185,11 +187,66 @@ class Spot(Model):
     )
 
 
+class Hold(Model):
+    """What a step does while its gate knows nothing: it looks again."""
+
+    interval: Duration | None = Field(default=None, description="From one look at the data to the next. Default: 1m.")
+    limit: Duration | None = Field(
+        default=None, description="How long it is held before the step fails. Default: 1h. Metrics count as well."
+    )
+    alert_after: Duration | None = Field(
+        default=None, description="How long it is held before an Event says so. Default: 1m."
+    )
+
+
+class GateUse(Model):
+    """A QualityGate as a step: the step succeeds only when the gate says that the run may go on."""
+
+    name: DnsSubdomain = Field(description="Name of the QualityGate, in the same namespace.")
+    sources: dict[str, Annotated[str, Field(max_length=2048)]] = Field(
+        default={},
+        description="Where the gate's data sets lie, over what the gate says; may hold $(...) references. A data set "
+        "that has the name of a step upstream lies by default at that step's output uri.",
+    )
+    args: dict[str, Annotated[str, Field(max_length=1024)]] = Field(
+        default={}, description="Values for $(args.NAME) in the gate; may hold $(...) references."
+    )
+    quarantine: str | None = Field(
+        default=None,
+        max_length=2048,
+        description="Folder for the rows that the gate sets aside; may hold $(...) references.",
+    )
+    passing: str | None = Field(
+        default=None,
+        max_length=2048,
+        description="Parquet file for the rows that are not set aside, written when the gate lets the run go on; it is "
+        "the step's output uri. May hold $(...) references.",
+    )
+    report: str | None = Field(
+        default=None,
+        max_length=2048,
+        description="Folder for report.json and report.html; may hold $(...) references. The step's log has the "
+        "report as well.",
+    )
+    hold: Hold | None = Field(default=None, description="What happens while nothing is known.")
+
+
 class Step(Model):
-    """One pod of the graph."""
+    """One pod of the graph: a container, or a gate."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            ("has(self.image) != has(self.gate)", "a step has an image or a gate: exactly one of the two"),
+            (
+                "!has(self.gate) || !(has(self.command) || has(self.args) || has(self.outputs))",
+                "a step with a gate has no command, args or outputs of its own",
+            ),
+        )
+    )
 
     name: StepName = Field(description="Name, unique among steps and finally steps.")
-    image: Image = Field(description="Container image.")
+    image: Image | None = Field(default=None, description="Container image.")
+    gate: GateUse | None = Field(default=None, description="The gate that the step waits for.")
     depends_on: list[StepName] = Field(
         default=[],
         max_length=256,

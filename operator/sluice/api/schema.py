@@ -17,7 +17,7 @@ from typing import Any
 import cel
 
 from sluice.api.base import Json
-from sluice.api.crd import KINDS, ON_FILES, Kind, Schema, definition
+from sluice.api.crd import KINDS, Kind, Schema, definition
 from sluice.api.names import API_VERSION
 
 _JSON_TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
@@ -85,7 +85,7 @@ def _quote(text: str) -> str:
 @cache
 def kinds() -> dict[str, Kind]:
     """The kinds by name."""
-    return {kind.name: kind for kind in (*KINDS, *ON_FILES)}
+    return {kind.name: kind for kind in KINDS}
 
 
 @cache

@@ -17,8 +17,9 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 
 from sluice.api.base import Json
+from sluice.api.data_checks import ASSERTIONS, DataCheck
 from sluice.api.durations import parse_duration
-from sluice.api.gate import ASSERTIONS, Check, DataCheck
+from sluice.api.gate import Check
 from sluice.checks.presets import PRESETS
 
 FLOATS = frozenset({"FLOAT", "DOUBLE", "REAL"})
@@ -111,7 +112,7 @@ def moment(at: datetime) -> str:
 
 def compile_check(check: Check, tables: Mapping[str, Table], when: When) -> Compiled:
     """`check` as SQL. Raises CannotCompile."""
-    data = check.data
+    data = check.on_data
     named = [name for name in ASSERTIONS if getattr(data, name) is not None]
     if len(named) != 1:
         raise CannotCompile(f"exactly one assertion is needed, not {len(named)}: {', '.join(named) or 'none is given'}")
@@ -129,7 +130,7 @@ def sample_query(compiled: Compiled, limit: int) -> str | None:
     """Some of the rows that fail, None where a check has no such rows."""
     if compiled.failing is None:
         return None
-    return f"SELECT * FROM {quote(compiled.check.data.source)} WHERE {compiled.failing} LIMIT {limit}"
+    return f"SELECT * FROM {quote(compiled.check.on_data.source)} WHERE {compiled.failing} LIMIT {limit}"
 
 
 # -- helpers ----------------------------------------------------------------------------------------------------------

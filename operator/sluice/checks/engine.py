@@ -110,7 +110,7 @@ def evaluate(
 ) -> Report:
     """Run all checks of a gate. `uris` say where sources lie, over what the gate itself says."""
     with closing(_connect(resources or Resources())) as connection:
-        tables, broken = _open_all(connection, spec.sources, uris, spec.checks)
+        tables, broken = _open_all(connection, spec.sources, uris, spec.data_checks())
         findings = _run(connection, spec, tables, broken, when)
     lines = ScoreLines(spec.score.pass_, spec.score.warn) if spec.score is not None else None
     verdict = combine([finding.result() for finding in findings], lines)
@@ -128,7 +128,7 @@ def evaluate_rows(spec: QualityGateSpec, source: str, row: Mapping[str, Any], wh
         columns = ", ".join(f"{_value(value)} AS {quote(name)}" for name, value in row.items())
         connection.execute(f"CREATE TABLE {quote(source)} AS SELECT {columns}")
         tables = {source: _describe(connection, source)}
-        checks = [check for check in spec.checks if check.data.source == source]
+        checks = [check for check in spec.data_checks() if check.on_data.source == source]
         findings = _run(connection, spec.model_copy(update={"checks": checks}), tables, {}, when)
     return [finding for finding in findings if finding.rows_failed is not None]
 
@@ -155,7 +155,7 @@ def _open_all(
 ) -> tuple[dict[str, Table], dict[str, str]]:
     """(tables, {source: why it cannot be read})."""
     declared = {source.name: source for source in sources}
-    for name in (*uris, *(check.data.source for check in checks)):
+    for name in (*uris, *(check.on_data.source for check in checks)):
         declared.setdefault(name, Source(name=name))
     tables: dict[str, Table] = {}
     broken: dict[str, str] = {}
@@ -223,8 +223,9 @@ def _run(
 ) -> list[Finding]:
     found: dict[str, Finding] = {}
     fusible: dict[str, list[Compiled]] = {}
-    for check in spec.checks:
-        missing = broken.get(check.data.source)
+    checks = spec.data_checks()
+    for check in checks:
+        missing = broken.get(check.on_data.source)
         if missing is not None:
             found[check.name] = Finding(check, Outcome.ERROR, missing)
             continue
@@ -234,14 +235,14 @@ def _run(
             found[check.name] = Finding(check, Outcome.ERROR, str(error))
             continue
         if compiled.fused is not None:
-            fusible.setdefault(check.data.source, []).append(compiled)
+            fusible.setdefault(check.on_data.source, []).append(compiled)
         else:
             found[check.name] = _judge(compiled, _measure_alone(connection, compiled), connection)
     for source, group in fusible.items():
         for compiled, numbers in zip(group, _measure_fused(connection, source, group), strict=True):
             found[compiled.check.name] = _judge(compiled, numbers, connection)
     exempt = _exempt(spec, when.now)
-    return [replace(found[check.name], exempt=check.name in exempt) for check in spec.checks]
+    return [replace(found[check.name], exempt=check.name in exempt) for check in checks]
 
 
 Numbers = tuple[int, float | None] | str
@@ -262,7 +263,7 @@ def _measure_fused(connection: duckdb.DuckDBPyConnection, source: str, group: Se
 def _measure_alone(connection: duckdb.DuckDBPyConnection, compiled: Compiled) -> Numbers:
     if compiled.query is None:
         return (0, None)
-    user_query = compiled.check.data.sql
+    user_query = compiled.check.on_data.sql
     if user_query is not None and (problem := _not_a_select(connection, user_query.query)):
         return problem
     return _query(connection, compiled.query)
@@ -304,7 +305,7 @@ def _judge(compiled: Compiled, numbers: Numbers, connection: duckdb.DuckDBPyConn
     evaluated, measured = numbers
     if compiled.measure is Measure.ROWS:
         return _judge_rows(compiled, evaluated, int(measured or 0), connection)
-    empty_is_known = check.data.row_count is not None and check.data.row_count.min is not None
+    empty_is_known = check.on_data.row_count is not None and check.on_data.row_count.min is not None
     if evaluated == 0 and not empty_is_known:
         return Finding(check, Outcome.INCONCLUSIVE, "there are no rows to judge", bound, measured, 0)
     outcome, message = judge_value(measured, Bounds(*compiled.bounds))
@@ -315,7 +316,7 @@ def _judge_rows(compiled: Compiled, evaluated: int, failed: int, connection: duc
     check, bound = compiled.check, compiled.text
     if evaluated == 0:
         return Finding(check, Outcome.INCONCLUSIVE, "there are no rows to judge", bound, None, 0, 0)
-    mostly = 1.0 if check.data.mostly is None else check.data.mostly
+    mostly = 1.0 if check.on_data.mostly is None else check.on_data.mostly
     share = (evaluated - failed) / evaluated
     # A share like 0.98 has no exact binary form: one part in a million million is given.
     allowed = math.floor((1 - mostly) * evaluated + 1e-12 * evaluated)

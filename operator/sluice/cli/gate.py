@@ -148,7 +148,7 @@ def _load(path: Path) -> tuple[str, QualityGateSpec]:
 
 def _uris(spec: QualityGateSpec, data: list[str]) -> dict[str, str]:
     """{source: URI} of the --data options. A gate with a single source needs no name."""
-    sources = {check.data.source for check in spec.checks} | {source.name for source in spec.sources}
+    sources = {check.on_data.source for check in spec.data_checks()} | {source.name for source in spec.sources}
     uris = {}
     for text in data:
         name, separator, uri = text.partition("=")

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from sluice.api.base import Json
-from sluice.api.gate import ASSERTIONS, QualityGateSpec
+from sluice.api.data_checks import ASSERTIONS
+from sluice.api.gate import QualityGateSpec
 from sluice.api.schema import FieldError, invalid, not_found
 
 
@@ -15,6 +16,8 @@ def check_gate(spec: QualityGateSpec) -> list[FieldError]:
 def _check_assertions(spec: QualityGateSpec) -> Iterator[FieldError]:
     for index, check in enumerate(spec.checks):
         at = f"spec.checks[{index}].data"
+        if check.data is None:
+            continue
         given = [name for name in ASSERTIONS if getattr(check.data, name) is not None]
         if len(given) != 1:
             known = ", ".join(_camel(name) for name in ASSERTIONS)

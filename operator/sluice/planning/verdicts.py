@@ -14,7 +14,7 @@ hold, fail, or count as a failed look.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -168,45 +168,84 @@ class Limits:
     no_data: NoData = NoData.HOLD
 
 
-def judge_samples(looks: Sequence[Look], limits: Limits, now: datetime) -> tuple[Outcome, str]:
-    """(outcome, message) of a check from all its looks, oldest first."""
-    in_row = total = conclusive = 0
+@dataclass(frozen=True)
+class Tally:
+    """What the looks at a check have come to so far: all that is needed to judge it, however many there were."""
+
+    conclusive: int = 0
+    in_row: int = 0
+    """Failed looks in a row, up to now."""
+    total: int = 0
+    """Failed looks in all."""
+    first_at: datetime | None = None
+    last_at: datetime | None = None
     last_failure: datetime | None = None
     newest: Outcome | None = None
-    unknown = ""
-    for look in looks:
-        outcome = look.outcome
-        if outcome in (Outcome.INCONCLUSIVE, Outcome.ERROR):
-            unknown = look.message
+    """The newest look's outcome, with `no_data` taken into account."""
+    value: float | None = None
+    """The newest measured value."""
+    message: str = ""
+    failed: str = ""
+    """Why the check has failed for good; empty while it has not."""
+
+    def with_look(self, look: Look, limits: Limits) -> "Tally":
+        """The tally with one more look. Once a check has failed for good, nothing changes that."""
+        seen = replace(self, first_at=self.first_at or look.at, last_at=look.at)
+        if self.failed:
+            return seen
+        seen = replace(seen, message=look.message)
+        if look.outcome in (Outcome.INCONCLUSIVE, Outcome.ERROR):
             if limits.no_data is NoData.HOLD:
-                newest = outcome
-                continue
-            outcome = Outcome.FAIL
-        conclusive += 1
-        newest = outcome
-        if outcome is Outcome.FAIL:
-            in_row, total, last_failure = in_row + 1, total + 1, look.at
-            if limits.no_data is NoData.FAIL and look.outcome is not Outcome.FAIL:
-                return Outcome.FAIL, f"no evidence: {look.message}"
+                return replace(seen, newest=look.outcome)
+            failed = replace(
+                seen, newest=Outcome.FAIL, in_row=self.in_row + 1, total=self.total + 1, last_failure=look.at
+            )
+            if limits.no_data is NoData.FAIL:
+                return replace(failed, failed=f"no evidence: {look.message}")
+        elif look.outcome is Outcome.FAIL:
+            failed = replace(
+                seen,
+                conclusive=self.conclusive + 1,
+                newest=Outcome.FAIL,
+                value=look.value,
+                in_row=self.in_row + 1,
+                total=self.total + 1,
+                last_failure=look.at,
+            )
         else:
-            in_row = 0
-        if in_row > limits.consecutive:
-            return Outcome.FAIL, f"{look.message} ({in_row}/{limits.consecutive + 1})"
-        if limits.total is not None and total > limits.total:
-            return Outcome.FAIL, f"{look.message} ({total} of {limits.total} failures allowed)"
-    if newest is None:
-        return Outcome.INCONCLUSIVE, "not measured yet"
-    if newest in (Outcome.INCONCLUSIVE, Outcome.ERROR):
-        return newest, unknown
-    if newest is Outcome.FAIL:
-        return Outcome.INCONCLUSIVE, f"failing, within its limits ({in_row}/{limits.consecutive + 1})"
-    if conclusive < limits.min_samples:
-        return Outcome.INCONCLUSIVE, f"{conclusive} of {limits.min_samples} samples"
-    if looks and limits.sustained > timedelta(0):
-        since = last_failure if last_failure is not None else looks[0].at
+            return replace(seen, conclusive=self.conclusive + 1, newest=look.outcome, value=look.value, in_row=0)
+        if failed.in_row > limits.consecutive:
+            return replace(failed, failed=f"{look.message} ({failed.in_row}/{limits.consecutive + 1})")
+        if limits.total is not None and failed.total > limits.total:
+            return replace(failed, failed=f"{look.message} ({failed.total} failures, {limits.total} allowed)")
+        return failed
+
+    def judge(self, limits: Limits, now: datetime) -> tuple[Outcome, str]:
+        """(outcome, message) of the check at `now`."""
+        if self.failed:
+            return Outcome.FAIL, self.failed
+        if self.newest is None or self.first_at is None:
+            return Outcome.INCONCLUSIVE, "not measured yet"
+        if self.newest in (Outcome.INCONCLUSIVE, Outcome.ERROR):
+            return self.newest, self.message
+        if self.newest is Outcome.FAIL:
+            limit = f"{self.in_row}/{limits.consecutive + 1}"
+            return Outcome.INCONCLUSIVE, f"failing, within its limits ({limit}): {self.message}"
+        if self.conclusive < limits.min_samples:
+            return Outcome.INCONCLUSIVE, f"{self.conclusive} of {limits.min_samples} samples"
+        since = self.last_failure or self.first_at
         if now - since < limits.sustained:
-            return Outcome.INCONCLUSIVE, f"holds for {(now - since).total_seconds():.0f} s"
-    return newest, looks[-1].message
+            held, wanted = (now - since).total_seconds(), limits.sustained.total_seconds()
+            return Outcome.INCONCLUSIVE, f"holds for {held:.0f} of {wanted:.0f} s"
+        return self.newest, self.message
+
+
+def judge_samples(looks: Sequence[Look], limits: Limits, now: datetime) -> tuple[Outcome, str]:
+    """(outcome, message) of a check from all its looks, oldest first."""
+    tally = Tally()
+    for look in looks:
+        tally = tally.with_look(look, limits)
+    return tally.judge(limits, now)
 
 
 # -- a gate -----------------------------------------------------------------------------------------------------------
@@ -258,6 +297,29 @@ class Verdict:
     worst_check: str | None
     message: str
     counts: Mapping[Outcome, int] = field(default_factory=dict)
+    weight: float = 0.0
+    """Sum of the weights that the score is made of."""
+    counting: int = 0
+    """Number of checks that count."""
+
+
+def join(parts: Sequence[Verdict], lines: ScoreLines | None = None) -> Verdict:
+    """The verdict of a gate whose checks were judged in parts (data in a pod, metrics by the operator), each without lines."""
+    counting = [part for part in parts if part.counting]
+    counts = {outcome: sum(part.counts.get(outcome, 0) for part in parts) for outcome in Outcome}
+    if not counting:
+        return Verdict(Outcome.INCONCLUSIVE, 0.0, None, "no check counts", counts)
+    weight = sum(part.weight for part in counting)
+    score = round(sum(part.score * part.weight for part in counting) / weight, 1) if weight > 0 else 0.0
+    leading = max(counting, key=lambda part: BADNESS[part.outcome])
+    number = sum(part.counting for part in counting)
+    by_score, score_message = _by_score(score, lines)
+    outcome, message, check = leading.outcome, leading.message, leading.worst_check
+    if BADNESS[by_score] > BADNESS[outcome]:
+        outcome, message = by_score, score_message
+    elif outcome is Outcome.PASS:
+        message = f"{number} checks passed"
+    return Verdict(outcome, score, check, message, counts, weight, number)
 
 
 def combine(checks: Sequence[CheckResult], lines: ScoreLines | None = None) -> Verdict:
@@ -270,16 +332,18 @@ def combine(checks: Sequence[CheckResult], lines: ScoreLines | None = None) -> V
     counts = {outcome: sum(check.outcome is outcome for check in checks) for outcome in Outcome}
     if not counting:
         return Verdict(Outcome.INCONCLUSIVE, 0.0, None, "no check counts", counts)
-    score = _score(counting)
-    by_severity = worst(*(check.effective for check in counting))
-    by_score, score_message = _by_score(score, lines)
-    outcome = worst(by_severity, by_score)
     leading = max(counting, key=lambda check: (BADNESS[check.effective], BADNESS[check.outcome], check.weight))
-    if outcome is Outcome.PASS:
-        return Verdict(outcome, score, None, f"{len(counting)} checks passed", counts)
-    if BADNESS[by_score] > BADNESS[by_severity]:
-        return Verdict(outcome, score, leading.name, score_message, counts)
-    return Verdict(outcome, score, leading.name, f"{leading.name}: {leading.message}", counts)
+    passed = all(check.outcome is Outcome.PASS for check in counting)
+    part = Verdict(
+        worst(*(check.effective for check in counting)),
+        _score(counting),
+        None if passed else leading.name,
+        f"{leading.name}: {leading.message}",
+        counts,
+        sum(check.weight for check in counting),
+        len(counting),
+    )
+    return join([part], lines)
 
 
 def _score(checks: Sequence[CheckResult]) -> float:

@@ -46,6 +46,15 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
+{{/* The image of the pods that evaluate the data checks of gates; empty means the operator's, with -gate added to its name. */}}
+{{- define "sluice.gateImage" -}}
+{{- with .Values.gates.image -}}
+{{- . -}}
+{{- else -}}
+{{- .Values.image.repository }}-gate:{{ .Values.image.tag | default .Chart.AppVersion -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "sluice.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- .Values.serviceAccount.name | default (include "sluice.fullname" .) -}}
@@ -72,14 +81,14 @@ What the operator may do in a namespace it works in. Verbs by name, so that a ne
 */}}
 {{- define "sluice.rules" -}}
 - apiGroups: [sluice.dev]
-  resources: [datapipelines]
+  resources: [datapipelines, qualitygates, metricsources]
   verbs: [get, list, watch]
 # Patch adopts a run that a person created (its owner), and cancels one that another replaces.
 - apiGroups: [sluice.dev]
   resources: [pipelineruns]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [sluice.dev]
-  resources: [datapipelines/status, pipelineruns/status]
+  resources: [datapipelines/status, pipelineruns/status, qualitygates/status, metricsources/status]
   verbs: [patch]
 # Runs and pods name their owner with blockOwnerDeletion, which asks for this where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [sluice.dev]

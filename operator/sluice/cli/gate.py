@@ -59,6 +59,8 @@ def run(
         typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
     else:
         _show(report)
+        if names := ", ".join(check.name for check in spec.metric_checks()):
+            typer.echo(f"not looked at here, since metrics are asked in the cluster: {names}")
         if html is not None:
             typer.echo(f"report: {html}")
     codes = {Decision.CONTINUE: Exit.OK, Decision.STOP: Exit.NO, Decision.HOLD: Exit.UNKNOWN}

@@ -137,9 +137,14 @@ class Source(Model):
         description="Prefix of the environment variables with the credentials: with DB, DB_USER and DB_PASSWORD. The "
         "step takes them from a Secret (envFrom).",
     )
-    baseline: Literal["PreviousInterval", "SameWeekday"] | None = Field(
+    baseline: Literal["PreviousInterval", "SameWeekday", "LastRun", "StableRevision"] | None = Field(
         default=None,
-        description="Its uri is that of an earlier interval: the one before, or the one seven days before.",
+        description="It is earlier data. PreviousInterval and SameWeekday: the uri is filled in for the interval before, or "
+        "seven days before. LastRun: the output uri of `step` in the newest earlier interval's run that succeeded. "
+        "StableRevision: the same, of a run of another revision, by preference for the same interval.",
+    )
+    step: str | None = Field(
+        default=None, max_length=63, description="With LastRun and StableRevision: the step whose output uri it is."
     )
     sample: Sample | None = Field(default=None, description="Look at some of the rows only.")
     delimiter: str | None = Field(

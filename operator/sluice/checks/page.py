@@ -30,7 +30,9 @@ def to_html(report: Mapping[str, Any]) -> str:
     checks: Sequence[Mapping[str, Any]] = report.get("checks") or ()
     interval = report.get("interval")
     covered = f", data from {_e(interval['start'])} to {_e(interval['end'])}" if interval else ""
-    where = "".join(f", {word} {_e(report[key])}" for key, word in (("run", "run"), ("step", "step")) if report.get(key))
+    where = "".join(
+        f", {word} {_e(report[key])}" for key, word in (("run", "run"), ("step", "step")) if report.get(key)
+    )
     dry = " (dry run: nothing was stopped)" if report.get("dryRun") else ""
     cut = "<p>This report was cut to its greatest size.</p>" if report.get("truncated") else ""
     return (
@@ -83,5 +85,7 @@ def _set_aside(report: Mapping[str, Any]) -> str:
 
 
 def _sources(report: Mapping[str, Any]) -> str:
-    rows = "".join(f"<tr><td>{_e(name)}</td><td>{_e(uri)}</td></tr>" for name, uri in (report.get("sources") or {}).items())
+    rows = "".join(
+        f"<tr><td>{_e(name)}</td><td>{_e(uri)}</td></tr>" for name, uri in (report.get("sources") or {}).items()
+    )
     return f"<h2>Sources</h2><table><tr><th>Name</th><th>Place</th></tr>{rows}</table>"

@@ -15,10 +15,10 @@ from typing import Any
 
 from sluice.api.base import Json
 from sluice.api.durations import format_duration, parse_duration
-from sluice.api.gate import Check, QualityGateSpec
+from sluice.api.gate import Check, QualityGateSpec, Source
 from sluice.api.pipeline import DataPipelineSpec, Resources, Step
 from sluice.api.reasons import Reason
-from sluice.api.run import CheckFound, CheckTally, GatePart, GateResult, StepPhase, StepStatus
+from sluice.api.run import CheckFound, CheckTally, GatePart, GateResult, RunPhase, StepPhase, StepStatus
 from sluice.planning.actions import TakeLook
 from sluice.planning.graph import ancestors
 from sluice.planning.metrics import interval_of, limits_of
@@ -55,6 +55,8 @@ OUTPUTS = ("verdict", "score", "rows", "uri", "quarantined", "quarantineUri", "r
 MAX_CHECKS = 20
 """Checks that are kept in a step's status."""
 MAX_MESSAGE = 300
+RUN_BASELINES = ("LastRun", "StableRevision")
+"""Baselines that are outputs of earlier runs, which the operator looks up."""
 _NO_EVIDENCE = (Outcome.INCONCLUSIVE, Outcome.ERROR)
 
 
@@ -214,11 +216,36 @@ def _uris(step: Step, spec: QualityGateSpec, scene: Scene, values: Mapping[str, 
     uris = {name: substitute(text, values, escape=False) for name, text in step.gate.sources.items()}
     stated = {source.name for source in spec.sources if source.uri is not None}
     upstream = ancestors({one.name: one.depends_on for one in scene.spec.steps}, step.name)
-    for name in sorted(sources_of(spec) - uris.keys() - stated):
+    for source in spec.sources:
+        if source.name not in uris and source.baseline in RUN_BASELINES:
+            earlier = _earlier(source, scene)
+            if earlier is not None:
+                uris[source.name] = earlier
+    by_run = {source.name for source in spec.sources if source.baseline in RUN_BASELINES}
+    for name in sorted(sources_of(spec) - uris.keys() - stated - by_run):
         uri = values.get(f"steps.{name}.outputs.uri")
         if name in upstream and isinstance(uri, str):
             uris[name] = uri
     return uris
+
+
+def _earlier(source: Source, scene: Scene) -> str | None:
+    """The output uri of a step in an earlier run that succeeded: of the newest interval before ours, or of the stable revision."""
+    own = scene.interval
+    found: list[tuple[bool, datetime, str]] = []
+    for run in scene.siblings:
+        interval = run.status.interval
+        if run.name == scene.identity.name or run.phase is not RunPhase.SUCCEEDED or interval is None or own is None:
+            continue
+        if source.baseline == "LastRun" and interval.end > own.start:
+            continue
+        if source.baseline == "StableRevision" and run.status.revision == scene.identity.revision:
+            continue
+        for step in run.status.steps:
+            uri = (step.outputs or {}).get("uri")
+            if step.name == source.step and isinstance(uri, str):
+                found.append((interval == own, interval.end, uri))
+    return max(found)[2] if found else None
 
 
 def _same(result: GateResult, view: GateView) -> bool:
@@ -546,6 +573,11 @@ def stopped(status: StepStatus, stop: Stop, now: datetime) -> StepStatus:
             "retry_at": None,
         }
     )
+
+
+def wants_runs(gates: Iterable[GateView]) -> bool:
+    """Whether a gate compares with the outputs of earlier runs."""
+    return any(source.baseline in RUN_BASELINES for gate in gates if gate.spec for source in gate.spec.sources)
 
 
 def uses_gate(spec: DataPipelineSpec) -> set[str]:

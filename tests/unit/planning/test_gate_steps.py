@@ -10,13 +10,13 @@ import pytest
 
 from sluice.api.gate import QualityGateSpec, QualityGateStatus
 from sluice.api.pipeline import DataPipelineSpec
-from sluice.api.run import PipelineRunStatus, RunPhase, StepPhase, StepStatus
+from sluice.api.run import Interval, PipelineRunStatus, RunPhase, StepPhase, StepStatus
 from sluice.planning.actions import CreatePod, Settings, StopPod, TakeLook, TallyKey
 from sluice.planning.metrics import limits_of
 from sluice.planning.observed import PodView
 from sluice.planning.run import RunPlan, plan_run
 from sluice.planning.verdicts import Look, Outcome, Tally
-from sluice.planning.views import GateView
+from sluice.planning.views import GateView, RunView
 from tests.builders import NOW, ended_pod, pipeline_spec, run_scene, run_view, running_pod, step_dict
 
 PASS, WARN, FAIL, INCONCLUSIVE, ERROR = Outcome
@@ -193,6 +193,42 @@ def story_pod(story: Story) -> Mapping[str, Any]:
         )
     )
     return next(action.manifest for action in plan.after if isinstance(action, CreatePod))
+
+
+def earlier_run(name: str, day: int, revision: str, uri: str, phase: RunPhase = RunPhase.SUCCEEDED) -> RunView:
+    """A run of an earlier interval, with an output of its step `extract`."""
+    start = NOW + timedelta(days=day)
+    step = StepStatus(name="extract", phase=StepPhase.SUCCEEDED, outputs={"uri": uri})
+    interval = Interval(start=start, end=start + timedelta(days=1))
+    return run_view(name, status=PipelineRunStatus(phase=phase, revision=revision, interval=interval, steps=(step,)))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "expected"), [("LastRun", "/r2"), ("StableRevision", "/same"), ("SameWeekday", None)]
+)
+def test_a_baseline_is_the_output_of_an_earlier_run_that_succeeded(baseline: str, expected: str | None) -> None:
+    source = {"name": "before", "baseline": baseline, "step": "extract"}
+    check = {
+        "name": "moved",
+        "data": {"source": "extract", "drift": {"column": "x", "source": "before", "method": "KS", "max": 1}},
+    }
+    gate = gate_view(check, sources=[source])
+    own = Interval(start=NOW, end=NOW + timedelta(days=1))
+    siblings = (
+        earlier_run("flights-r1", -3, "old", "/r1"),
+        earlier_run("flights-r2", -2, "flights-0123456789", "/r2"),
+        earlier_run("flights-r3", -1, "old", "/failed", RunPhase.FAILED),
+        earlier_run("flights-r4", 1, "flights-0123456789", "/later"),
+        earlier_run("flights-r5", 0, "old", "/same"),
+    )
+    story = Story(gate)
+    status = story.status.model_copy(update={"interval": own})
+    scene = run_scene(
+        story.spec, run=run_view(status=status), gates={"clean": gate}, siblings=siblings, settings=Settings()
+    )
+    pod = next(action.manifest for action in plan_run(scene).after if isinstance(action, CreatePod))
+    env = {row["name"]: row for row in pod["spec"]["containers"][0]["env"]}
+    assert json.loads(env["SLUICE_GATE"]["value"].replace("$$", "$"))["sources"].get("before") == expected
 
 
 def test_data_that_says_nothing_is_looked_at_again_until_it_does() -> None:

@@ -36,8 +36,8 @@ from sluice.kube.resources import (
 )
 from sluice.kube.store import Cached, Change, Store
 from sluice.planning.actions import CreatePod, CreateRun, Occurrence, Plan, Settings
+from sluice.planning.gate_pods import uses_gate, wants_runs
 from sluice.planning.gate_status import plan_gate, plan_source
-from sluice.planning.gate_steps import uses_gate, wants_runs
 from sluice.planning.observed import PodView
 from sluice.planning.pipeline import PipelineScene, current_revision, plan_pipeline
 from sluice.planning.run import RunScene, plan_run
@@ -320,7 +320,9 @@ class Engine:
 
     def _source_changed(self, change: Change[SourceView]) -> None:
         namespace, name = change.key
-        if change.new is None or (change.old is not None and change.old.value.generation != change.new.value.generation):
+        if change.new is None or (
+            change.old is not None and change.old.value.generation != change.new.value.generation
+        ):
             self._measurer.answers.pop(change.key, None)
         self._add(Key(SOURCE if namespace else CLUSTER_SOURCE, namespace, name))
 

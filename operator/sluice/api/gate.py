@@ -108,7 +108,7 @@ class Check(Model):
 class Sample(Model):
     """Some of the rows of a source. What was looked at is stated in the evidence."""
 
-    percent: float | None = Field(default=None, gt=0, le=100, description="Share of the rows, drawn by the seed.")
+    percent: float | None = Field(default=None, ge=0.001, le=100, description="Share of the rows, drawn by the seed.")
     rows: int | None = Field(default=None, ge=1, description="Number of rows, drawn by the seed.")
     seed: int | None = Field(default=None, ge=0, le=2147483647, description="Seed. Default: 0.")
 

@@ -219,7 +219,7 @@ class QualityGateStatus(StatusModel):
     """What the gate came to when it was last evaluated."""
 
     observed_generation: int | None = Field(default=None, description="Generation of the spec that was looked at.")
-    verdict: str | None = Field(default=None, description="Pass, Warn, Fail, Inconclusive or Error.")
+    verdict: str | None = Field(default=None, description="Pass, Warn, Fail, Inconclusive, Error or NotEvaluated.")
     score: float | None = Field(default=None, description="0 to 100: the weighted share of checks that passed.")
     worst_check: str | None = Field(default=None, description="The check that decided, unless all passed.")
     message: str | None = Field(default=None, description="The verdict for people.")

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sluice.api.gate import QualityGateSpec, QualityGateStatus
 from sluice.api.pipeline import DataPipelineSpec
@@ -399,3 +401,51 @@ def test_a_cancelled_run_ends_its_gate(checks: list[dict[str, Any]]) -> None:
         story.pods.clear()
         story.advance(seconds=2)
     assert story.check.phase is StepPhase.CANCELLED
+
+
+# -- random histories -------------------------------------------------------------------------------------------------
+
+EVENTS = ("pod", "metric", "restart", "edit", "delete", "apply", "wait", "wait long")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(EVENTS), st.sampled_from(list(Outcome))), max_size=25), st.integers(1, 3))
+def test_whatever_happens_nothing_is_published_without_evidence(history: list[tuple[str, Outcome]], kind: int) -> None:
+    checks = [check for bit, check in ((1, ON_DATA), (2, ON_METRIC)) if kind & bit]
+    story = Story(gate_view(*checks), hold={"interval": "30s", "limit": "20m"})
+    story.look()
+    generation = 1
+    before = story.check
+    for event, outcome in history:
+        pod = story.pods.get(story.check.pod or "")
+        if event == "pod" and pod is not None and pod.exit_code is None and story.check.phase.live:
+            story.pod_says(outcome)
+        elif event == "metric" and story.looks:
+            story.metric_says(outcome, 1.0)
+        elif event == "restart":
+            story.tallies.clear()
+            story.look()
+        elif event in ("edit", "apply"):
+            generation += 1
+            story.gate = gate_view(*checks, generation=generation)
+            story.look()
+        elif event == "delete":
+            story.gate = None
+            story.look()
+        else:
+            story.advance(minutes=5 if event == "wait long" else 0.25)
+        after = story.check
+        assert not before.phase.ended or after == before, "what has ended stays as it is"
+        assert after.attempt >= before.attempt
+        if story.pods and any(pod.step == "publish" for pod in story.pods.values()):
+            assert after.gate is not None
+            assert (after.phase, after.gate.decision) == ("Succeeded", "Continue")
+            assert after.gate.verdict in ("Pass", "Warn")
+        if after.phase is StepPhase.SUCCEEDED and kind & 1:
+            assert after.gate is not None
+            assert after.gate.data is not None
+            assert after.gate.data.verdict in ("Pass", "Warn")
+        if after.phase.live and story.gate is not None:
+            waiting = story.looks or any(pod.exit_code is None for pod in story.pods.values())
+            assert waiting or story.wake_at is not None, "nothing would wake this run"
+        before = after

@@ -154,9 +154,10 @@ def with_parts(text: str, parts: Mapping[str, str]) -> str:
     """`text` with each of `parts` between its markers. Raises ValueError for markers that do not stand there once."""
     for name, part in parts.items():
         pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
-        text, found = re.subn(pattern, lambda match, part=part: match[1] + part + match[2], text, flags=re.DOTALL)
-        if found != 1:
-            raise ValueError(f"the markers of the generated part {name} stand there {found} times, not once")
+        found = re.findall(pattern, text, flags=re.DOTALL)
+        if len(found) != 1:
+            raise ValueError(f"the markers of the generated part {name} stand there {len(found)} times, not once")
+        text = re.sub(pattern, r"\g<1>" + part.replace("\\", r"\\") + r"\g<2>", text, flags=re.DOTALL)
     return text
 
 

@@ -43,6 +43,9 @@ TABLES = {
     "text": "SELECT * FROM (VALUES ('a1'), ('b22'), ('c')) v(word)",
 }
 
+MAD = {"history": "days", "by": "day", "method": "MAD"}
+ZSCORE = MAD | {"method": "ZScore"}
+
 # fmt: off
 CASES: list[tuple[str, dict[str, Any], Outcome]] = [
     # rows
@@ -209,24 +212,24 @@ CASES: list[tuple[str, dict[str, Any], Outcome]] = [
     ("pair", {"columns": {"sameAs": "gone"}}, ERROR),
     ("pair", {"columns": {}}, ERROR),
     # against history
-    ("today", {"anomaly": {"column": "x", "function": "mean", "history": "days", "by": "day", "method": "MAD", "max": 3.5}}, PASS),
-    ("today", {"anomaly": {"column": "x", "function": "mean", "history": "days", "by": "day", "method": "ZScore", "max": 3}}, PASS),
-    ("odd_day", {"anomaly": {"column": "x", "function": "mean", "history": "days", "by": "day", "method": "MAD", "max": 3.5}}, FAIL),
-    ("odd_day", {"anomaly": {"column": "x", "function": "mean", "history": "days", "by": "day", "method": "ZScore", "max": 3}}, FAIL),
-    ("again", {"anomaly": {"column": "x", "function": "max", "history": "days", "by": "day", "method": "MAD", "max": 3.5}}, FAIL),
-    ("days", {"anomaly": {"column": "x", "function": "mean", "history": "days", "by": "day", "method": "MAD", "max": 9}}, INCONCLUSIVE),
-    ("today", {"anomaly": {"function": "count", "history": "days", "by": "day", "method": "MAD", "max": 0}}, PASS),
-    ("today", {"anomaly": {"function": "count", "history": "days", "by": "day", "method": "MAD", "max": 9}, "where": "x < 101.55"}, PASS),
-    ("today", {"anomaly": {"column": "flat", "function": "mean", "history": "days", "by": "day", "method": "MAD", "max": 0}}, PASS),
-    ("today", {"anomaly": {"column": "flat", "function": "mean", "history": "days", "by": "day", "method": "ZScore", "max": 0}}, PASS),
-    ("odd_day", {"anomaly": {"column": "flat", "function": "mean", "history": "days", "by": "day", "method": "MAD", "max": 99}}, FAIL),
-    ("odd_day", {"anomaly": {"column": "flat", "function": "mean", "history": "days", "by": "day", "method": "ZScore", "max": 99}}, FAIL),
-    ("today", {"anomaly": {"column": "x", "function": "mean", "history": "days", "by": "day", "method": "MAD", "max": 9, "minPoints": 31}}, INCONCLUSIVE),
-    ("today", {"anomaly": {"column": "x", "function": "mean", "history": "days", "by": "day", "method": "MAD", "max": 9, "minPoints": 30}}, PASS),
-    ("today", {"anomaly": {"column": "x", "function": "stdev", "history": "days", "by": "day", "method": "MAD", "max": 9}, "where": "x > 101.85"}, INCONCLUSIVE),
-    ("today", {"anomaly": {"column": "x", "function": "mean", "history": "days", "by": "day", "method": "MAD", "max": 9}, "where": "x < 0"}, INCONCLUSIVE),
-    ("today", {"anomaly": {"function": "mean", "history": "days", "by": "day", "method": "MAD", "max": 9}}, ERROR),
-    ("today", {"anomaly": {"column": "key", "function": "mean", "history": "days", "by": "day", "method": "MAD", "max": 9}}, ERROR),
+    ("today", {"anomaly": {"column": "x", "function": "mean", **MAD, "max": 3.5}}, PASS),
+    ("today", {"anomaly": {"column": "x", "function": "mean", **ZSCORE, "max": 3}}, PASS),
+    ("odd_day", {"anomaly": {"column": "x", "function": "mean", **MAD, "max": 3.5}}, FAIL),
+    ("odd_day", {"anomaly": {"column": "x", "function": "mean", **ZSCORE, "max": 3}}, FAIL),
+    ("again", {"anomaly": {"column": "x", "function": "max", **MAD, "max": 3.5}}, FAIL),
+    ("days", {"anomaly": {"column": "x", "function": "mean", **MAD, "max": 9}}, INCONCLUSIVE),
+    ("today", {"anomaly": {"function": "count", **MAD, "max": 0}}, PASS),
+    ("today", {"anomaly": {"function": "count", **MAD, "max": 9}, "where": "x < 101.55"}, PASS),
+    ("today", {"anomaly": {"column": "flat", "function": "mean", **MAD, "max": 0}}, PASS),
+    ("today", {"anomaly": {"column": "flat", "function": "mean", **ZSCORE, "max": 0}}, PASS),
+    ("odd_day", {"anomaly": {"column": "flat", "function": "mean", **MAD, "max": 99}}, FAIL),
+    ("odd_day", {"anomaly": {"column": "flat", "function": "mean", **ZSCORE, "max": 99}}, FAIL),
+    ("today", {"anomaly": {"column": "x", "function": "mean", **MAD, "max": 9, "minPoints": 31}}, INCONCLUSIVE),
+    ("today", {"anomaly": {"column": "x", "function": "mean", **MAD, "max": 9, "minPoints": 30}}, PASS),
+    ("today", {"anomaly": {"column": "x", "function": "stdev", **MAD, "max": 9}, "where": "x > 101.85"}, INCONCLUSIVE),
+    ("today", {"anomaly": {"column": "x", "function": "mean", **MAD, "max": 9}, "where": "x < 0"}, INCONCLUSIVE),
+    ("today", {"anomaly": {"function": "mean", **MAD, "max": 9}}, ERROR),
+    ("today", {"anomaly": {"column": "key", "function": "mean", **MAD, "max": 9}}, ERROR),
     ("today", {"anomaly": {"column": "x", "function": "mean", "history": "gone", "by": "day", "method": "MAD", "max": 9}}, ERROR),
     ("today", {"anomaly": {"column": "x", "function": "mean", "history": "days", "by": "lost", "method": "MAD", "max": 9}}, ERROR),
     # whole rows of some keys

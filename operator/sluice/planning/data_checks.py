@@ -8,38 +8,48 @@ from sluice.api.schema import FieldError, invalid, required
 
 _BOUNDED = ("row_count", "range", "length", "aggregate", "ratio")
 """Assertions with a least and a greatest value, of which at least one is needed."""
-_ON_ROWS = (
-    *(
-        "not_null",
-        "unique",
-        "range",
-        "in_set",
-        "regex",
-        "preset",
-        "length",
-        "row",
-        "conditional",
-        "reference",
-        "window",
-    ),
+ROW_ASSERTIONS = (
+    "not_null",
+    "unique",
+    "range",
+    "in_set",
+    "regex",
+    "preset",
+    "length",
+    "row",
+    "conditional",
+    "reference",
+    "window",
 )
+"""The assertions that say of each row whether it fails, so that a share of them can be borne, or they can be set aside."""
+
+
+def assertions_of(check: DataCheck) -> list[str]:
+    """Names of the assertions that a check makes: exactly one, when it is right."""
+    return [name for name in ASSERTIONS if getattr(check, name) is not None]
+
+
+def camel(name: str) -> str:
+    """The name of a field as a manifest has it."""
+    head, *rest = name.split("_")
+    return head + "".join(part.title() for part in rest)
 
 
 def check_data(check: DataCheck, at: str) -> Iterator[FieldError]:
     """What is wrong with a data check whose shape is right. `at` is the field that holds it."""
-    given = [name for name in ASSERTIONS if getattr(check, name) is not None]
+    given = assertions_of(check)
     if len(given) != 1:
-        known = ", ".join(_camel(name) for name in ASSERTIONS)
-        found = ", ".join(map(_camel, given)) or "none"
+        known = ", ".join(camel(name) for name in ASSERTIONS)
+        found = ", ".join(map(camel, given)) or "none"
         yield invalid(at, found, f"exactly one assertion is needed; allowed: {known}")
         return
     name = given[0]
-    if check.mostly is not None and name not in _ON_ROWS:
-        allowed = ", ".join(map(_camel, _ON_ROWS))
+    if check.mostly is not None and name not in ROW_ASSERTIONS:
+        allowed = ", ".join(map(camel, ROW_ASSERTIONS))
         yield invalid(f"{at}.mostly", check.mostly, f"only with a check on rows: {allowed}")
     bounds = getattr(check, name)
     if name in _BOUNDED and isinstance(bounds, NumberBounds):
-        yield from _check_bounds(bounds, f"{at}.{_camel(name)}")
+        yield from _check_bounds(bounds, f"{at}.{camel(name)}")
     yield from _check_fields(check, at)
 
 
@@ -66,8 +76,3 @@ def _check_fields(check: DataCheck, at: str) -> Iterator[FieldError]:
         yield invalid(f"{at}.reconcile.columns", compared, "only with sampleRows")
     if columns is not None and not columns.names and not columns.types and columns.same_as is None:
         yield required(f"{at}.columns", "names, types or sameAs")
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.title() for part in rest)

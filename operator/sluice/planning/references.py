@@ -9,18 +9,29 @@
 
 Text that does not begin with one of these words belongs to Kubernetes ($(VAR) is a variable of the container) and is left
 as it is; `$$(` is Kubernetes' own escape. What is put in is escaped, so that a value holding `$(X)` stays that text.
+
+Queries of metric checks hold references too, with `$(args.NAME)` besides; there `$$` is nothing special (`IN_QUERIES`).
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sluice.api.base import Json
 from sluice.api.pipeline import Step
 
-_TOKEN = re.compile(r"\$\$|\$\(((?:params|interval|run|steps)\.[^()]*)\)|(\$\((?:params|interval|run|steps)\.[^)]*)")
-"""`$$`, a reference, or what begins like one and cannot be read as one."""
+
+def _syntax(*words: str, escape: str = "") -> re.Pattern[str]:
+    """An escape, a reference (group 1), or what begins like one and cannot be read as one (group 2)."""
+    word = "|".join(words)
+    return re.compile(rf"{escape}\$\(((?:{word})\.[^()]*)\)|(\$\((?:{word})\.[^)]*)")
+
+
+IN_PODS = _syntax("params", "interval", "run", "steps", escape=r"\$\$|")
+"""References in what a pod is given, where `$$` is Kubernetes' escape."""
+IN_QUERIES = _syntax("args", "params", "interval", "run", "steps")
+"""References in queries, whose own `$` is left alone."""
 _OUTPUT = re.compile(r"steps\.([^.]+)\.outputs\.([^.]+)")
 _STATE = re.compile(r"steps\.([^.]+)\.(phase|reason)")
 
@@ -79,16 +90,16 @@ def _parse(inner: str) -> Reference:
     return Reference(path.strip(), default.strip() if separator else None)
 
 
-def references(text: str) -> Iterator[Reference]:
+def references(text: str, syntax: re.Pattern[str] = IN_PODS) -> Iterator[Reference]:
     """The references in `text`, in order."""
-    for match in _TOKEN.finditer(text):
+    for match in syntax.finditer(text):
         if match[1] is not None:
             yield _parse(match[1])
 
 
-def unreadable(text: str) -> Iterator[str]:
+def unreadable(text: str, syntax: re.Pattern[str] = IN_PODS) -> Iterator[str]:
     """What in `text` begins like a reference and is none."""
-    for match in _TOKEN.finditer(text):
+    for match in syntax.finditer(text):
         if match[2] is not None:
             yield match[2]
 
@@ -129,14 +140,19 @@ def as_text(value: Json) -> str:
 
 
 def substitute(text: str, values: Mapping[str, Json], *, escape: bool = True) -> str:
-    """`text` with every reference replaced from `values` ({path: value}). Raises UnresolvedReference.
+    """`text` of a pod with every reference replaced from `values` ({path: value}). Raises UnresolvedReference.
 
     `escape`: what is put in is escaped for Kubernetes, which expands `$(VAR)` in commands, arguments and the environment.
     """
+    return replaced(text, values, lambda found, _at: found.replace("$", "$$") if escape else found, IN_PODS)
+
+
+def replaced(text: str, values: Mapping[str, Json], write: Callable[[str, int], str], syntax: re.Pattern[str]) -> str:
+    """`text` with every reference replaced by `write(its value, where it stands)`. Raises UnresolvedReference."""
 
     def replace(match: re.Match[str]) -> str:
         if match[1] is None:
-            return match[0]  # Kubernetes' escape, or what admission refuses
+            return match[0]  # an escape, or what admission refuses
         reference = _parse(match[1])
         if reference.path in values:
             found = as_text(values[reference.path])
@@ -144,6 +160,6 @@ def substitute(text: str, values: Mapping[str, Json], *, escape: bool = True) ->
             found = reference.default
         else:
             raise UnresolvedReference(reference)
-        return found.replace("$", "$$") if escape else found
+        return write(found, match.start())
 
-    return _TOKEN.sub(replace, text)
+    return syntax.sub(replace, text)

@@ -21,7 +21,7 @@ from sluice.kube.errors import KubeError
 from sluice.kube.resources import SECRETS
 from sluice.planning.actions import TakeLook, TallyKey
 from sluice.planning.gate_status import Answer
-from sluice.planning.metrics import BadQuestion, ask, failed_look, limits_of, look_at
+from sluice.planning.metrics import Unaskable, ask, failed_look, limits_of, look_at
 from sluice.planning.verdicts import Look, Tally
 from sluice.planning.views import SourceView
 from sluice.reconcile.caches import Caches
@@ -109,7 +109,7 @@ class Measurer:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._http.close()
+        await self._http.aclose()
 
     # -- one look --------------------------------------------------------------------------------------
 
@@ -138,8 +138,8 @@ class Measurer:
                     series = await reader.ask(question)
             except TimeoutError:
                 raise TimedOut(f"no answer within {limit:g} s") from None
-        except BadQuestion as error:
-            result = "BadQuestion"
+        except Unaskable as error:
+            result = "Unaskable"
             look = failed_look(str(error), at)
         except (Unusable, SourceError) as error:
             result = type(error).__name__

@@ -8,9 +8,11 @@
       BadQuery         the back end does not understand the query
       BadAnswer        HTTP 5xx, or an answer that is not what the API promises
       TooLarge         the answer is larger than the spec allows; it was not read to its end
+      Misconfigured    the spec of the source, or a Secret that it names, cannot work
 
 A source knows how text is put into its queries (`escape`) and how a question is asked (`ask`). It does not judge: NaN, no
-series and several series are answers, and `sluice.planning.metrics` says what they come to.
+series and several series are answers, and `sluice.planning.metrics` says what they come to. A partial answer is no answer:
+where a back end says that something is missing, that is a BadAnswer.
 """
 
 from typing import Protocol
@@ -50,11 +52,18 @@ class TooLarge(SourceError):
     """The answer is larger than it may be."""
 
 
+class Misconfigured(SourceError):
+    """The spec of the source, or a Secret that it names, cannot work."""
+
+
 class MetricReader(Protocol):
     """One back end, ready to be asked."""
 
     def escape(self, text: str) -> str:
-        """`text` as it may stand inside a quoted string of this back end's query language."""
+        """`text` as it may stand inside a quoted string of this back end's query language.
+
+        Raises Unaskable where the language has no way to write it.
+        """
         ...
 
     async def ask(self, question: Question) -> tuple[Series, ...]:

@@ -1,0 +1,107 @@
+"""Prometheus, and what speaks its HTTP API: Thanos, Mimir, VictoriaMetrics, Cortex.
+
+A query is sent as a form to /api/v1/query, or to /api/v1/query_range with a window. The samples of an instant query carry
+the time of the query, not their own: how old they may be is the server's look-back, 5 minutes unless it was
+configured otherwise, which `lookback_delta` makes as short as the check's maxAge where the server knows that parameter
+(Prometheus from 2.44 on). Where it does not, ask for a range: its last sample ends when the series does.
+
+A partial answer is no answer. Thanos and VictoriaMetrics are asked not to give one, and `isPartial: true` or any
+`warnings` (of Thanos, of a remote read, of PromQL itself about samples that it left out) make a BadAnswer. `infos`, which are
+about style, are passed over.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from sluice.api.base import Json
+from sluice.api.metric_source import Prometheus
+from sluice.planning.metrics import STEP, Point, Question, Series
+from sluice.sources.access import Access
+from sluice.sources.answers import a_list, a_moment, a_pair, an_object, labels
+from sluice.sources.base import BadAnswer, BadQuery
+
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "'": "\\x27", "`": "\\x60", "\n": "\\n"})
+
+
+class PrometheusReader:
+    """One Prometheus."""
+
+    def __init__(self, spec: Prometheus, access: Access) -> None:
+        self._address = spec.address.rstrip("/")
+        self._access = access.with_plain_headers(spec.headers)
+
+    def escape(self, text: str) -> str:
+        """`text` inside a label value in double quotes: `{path="$(args.path)"}`.
+
+        Backslash, quotes and line break are escaped, so a value cannot end the text that it stands in. What is special in
+        a regular expression is not: in `=~"$(args.path)"` the value is a pattern.
+        """
+        return text.translate(_ESCAPES)
+
+    async def ask(self, question: Question) -> tuple[Series, ...]:
+        """The series that answer `question`. Raises SourceError."""
+        form = {
+            "query": question.text,
+            "timeout": f"{self._access.limits.seconds:g}s",
+            "lookback_delta": _seconds(question.max_age),
+            "partial_response": "false",
+            "deny_partial_response": "1",
+        }
+        if question.window is None:
+            form["time"] = _timestamp(question.at)
+            answer = await self._access.post_form(f"{self._address}/api/v1/query", form)
+        else:
+            step = question.step or STEP
+            # The last sample of the grid is at the moment of the look, so that its age is the data's and not the grid's.
+            start = question.at - question.window // step * step
+            form |= {"start": _timestamp(start), "end": _timestamp(question.at), "step": _seconds(step)}
+            answer = await self._access.post_form(f"{self._address}/api/v1/query_range", form)
+        return self._series(answer)
+
+    def _series(self, answer: Json) -> tuple[Series, ...]:
+        document = an_object(answer, "the answer")
+        if document.get("status") != "success":
+            raise BadQuery(f"the query failed: {self._access.quoted(str(document.get('error')))}")
+        if document.get("isPartial"):
+            raise BadAnswer("the answer is partial: some of the server's storage did not answer")
+        if warnings := a_list(document.get("warnings") or [], "warnings"):
+            raise BadAnswer(f"the answer is partial or doubtful: {self._access.quoted(str(warnings[0]))}")
+        return _result(document)
+
+
+def _timestamp(moment: datetime) -> str:
+    return f"{moment.timestamp():.3f}"
+
+
+def _seconds(length: timedelta) -> str:
+    return f"{max(length.total_seconds(), 0.001):.3f}"
+
+
+def _result(document: dict[str, Json]) -> tuple[Series, ...]:
+    data = an_object(document.get("data"), "data")
+    kind, result = data.get("resultType"), a_list(data.get("result"), "result")
+    if kind == "scalar":
+        return (Series({}, (_point(result),)),)
+    if kind not in ("vector", "matrix"):
+        raise BadAnswer(f"the query's result is a {str(kind)[:20]}, and no vector, matrix or scalar")
+    return tuple(_one(an_object(row, "a series"), kind) for row in result)
+
+
+def _one(row: dict[str, Json], kind: str) -> Series:
+    if "histogram" in row or "histograms" in row:
+        raise BadAnswer("a series is a native histogram: take a number of it, as by histogram_quantile")
+    samples = [row.get("value")] if kind == "vector" else a_list(row.get("values"), "values")
+    return Series(labels(row.get("metric")), tuple(map(_point, samples)))
+
+
+def _point(pair: Json) -> Point:
+    at, text = a_pair(pair, "a sample")
+    if not isinstance(text, str):
+        raise BadAnswer("the value of a sample is no text")
+    try:
+        value = float(text)  # also NaN, +Inf and -Inf
+    except ValueError:
+        raise BadAnswer("the value of a sample is no number") from None
+    return Point(a_moment(at, "the time of a sample"), value)

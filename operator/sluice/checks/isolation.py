@@ -53,9 +53,7 @@ def refuse_query(connection: duckdb.DuckDBPyConnection, query: str) -> str | Non
 def refuse_expression(connection: duckdb.DuckDBPyConnection, expression: str) -> str | None:
     """Why a user's condition is refused, None when it is one expression, inside parentheses and without them."""
     for text in (f"SELECT {expression}", f"SELECT ({expression})"):
-        row = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchone()
-        assert row is not None
-        tree = json.loads(row[0])
+        tree = json.loads(connection.execute("SELECT json_serialize_sql(?)", [text]).fetchall()[0][0])
         if tree["error"]:
             return f"{expression} cannot be parsed: {str(tree.get('error_message', '')).splitlines()[0]}"
         nodes = [statement["node"] for statement in tree["statements"]]

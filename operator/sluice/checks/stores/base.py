@@ -65,8 +65,11 @@ def escaped(text: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """An error in one line."""
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    """An error in one line: of an error of Python inside of DuckDB, the last line, which says what it is."""
+    lines = str(error).strip().splitlines()
+    if not lines:
+        return type(error).__name__
+    return lines[-1] if "Traceback (most recent call last)" in lines[0] else lines[0]
 
 
 def without_password(uri: str) -> str:

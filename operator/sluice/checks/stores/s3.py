@@ -52,6 +52,16 @@ def file_system(prefix: str | None, environment: Mapping[str, str]) -> fs.S3File
     )
 
 
+class _Storage(ArrowFSWrapper):  # type: ignore[misc]
+    """pyarrow's file system as fsspec calls it, where paths begin with the bucket."""
+
+    root_marker = ""
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return path.partition("://")[2] if "://" in path else path
+
+
 class Storages:
     """The file systems that one DuckDB connection reads through."""
 
@@ -84,8 +94,8 @@ class Storages:
         scheme = _scheme(prefix)
         if prefix not in self._known:
             system = file_system(prefix, self._environment)
-            wrapper = type("Storage", (ArrowFSWrapper,), {"protocol": scheme})
-            self._connection.register_filesystem(wrapper(system, skip_instance_cache=True))
+            storage = type("Storage", (_Storage,), {"protocol": scheme})
+            self._connection.register_filesystem(storage(system, skip_instance_cache=True))
             self._known[prefix] = system
         return scheme, self._known[prefix]
 
@@ -106,7 +116,7 @@ class Storages:
 def explain(error: OSError) -> str:
     """An error of the storage in plain words."""
     text = str(error)
-    if re.search(r"ACCESS_DENIED|SIGNATURE|INVALID_ACCESS_KEY|InvalidAccessKeyId|HTTP status 403|403", text):
+    if re.search(r"ACCESS_DENIED|SIGNATURE|INVALID_ACCESS_KEY|InvalidAccessKeyId|UserNotFound|access key ID|HTTP status 40[13]", text):
         return "the storage refuses access: the keys are wrong, or lack the right to read it"
     if re.search(r"NETWORK_CONNECTION|curlCode", text):
         return f"the storage cannot be reached within {ATTEMPTS} attempts of {CONNECT_SECONDS} s"

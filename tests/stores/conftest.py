@@ -91,8 +91,9 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
         toolbox.close()
     folder = tmp_path_factory.mktemp("s3")
     (folder / "buckets" / "data").mkdir(parents=True)
+    (folder / "about").mkdir()
     port, key, secret = free_port(), "sluice", secrets.token_hex(16)
-    argv = [program, "--port", f"127.0.0.1:{port}", "posix", "--nometa", folder / "buckets"]
+    argv = [program, "--port", f"127.0.0.1:{port}", "posix", "--sidecar", folder / "about", folder / "buckets"]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [str(word) for word in argv],

@@ -108,7 +108,8 @@ def test_rows_that_are_written_are_there_whole(objects: S3, reach: Callable[...,
     reach(objects)
     with duckdb.connect() as connection:
         assert write_rows(connection, TABLES["t"], "s3://data/out/day=1/t.parquet", "STORE") == 20
-        assert find("s3://data/out/day=1/t.parquet", ROWS)[0].outcome is PASS
+        finding = find("s3://data/out/day=1/t.parquet", ROWS)[0]
+        assert finding.outcome is PASS, finding.message
         assert write_rows(connection, TABLES["t"], f"{tmp_path}/a/b.parquet") == 20
     assert write_text("s3://data/reports", "r.html", "<p>", "STORE") == "s3://data/reports/r.html"
     assert (objects.folder / "data/reports/r.html").read_text() == "<p>"

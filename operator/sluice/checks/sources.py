@@ -88,6 +88,16 @@ class OpenSources:
     _databases: dict[str, postgres.Database] = field(default_factory=dict)
     _plans: dict[str, tuple[postgres.Database, pushdown.Translation] | None] = field(default_factory=dict)
 
+    def open_table(self, source: Source, uri: str, environment: Mapping[str, str], statement_seconds: float) -> None:
+        """Add a table of PostgreSQL. Raises CannotRead."""
+        conninfo, secret, schema, name = postgres.parse(source, uri, environment)
+        if conninfo not in self._databases:
+            self._databases[conninfo] = postgres.Database(conninfo, secret, statement_seconds)
+        database = self._databases[conninfo]
+        table = database.table(schema, name)
+        self._remote[source.name] = _Remote(database, table)
+        self.tables[source.name] = Table(source.name, {column.name: column.type for column in table.columns.values()})
+
     def home(self, sql: str) -> EvaluatedIn:
         """Where a query will be answered."""
         return EvaluatedIn.DUCKDB if self._plan(sql) is None else EvaluatedIn.POSTGRESQL
@@ -235,7 +245,7 @@ def open_all(
         try:
             scheme = uri.partition("://")[0] if "://" in uri else ""
             if scheme in _POSTGRES:
-                _open_table(opened, source, uri, variables, statement_seconds)
+                opened.open_table(source, uri, variables, statement_seconds)
                 continue
             if scheme == "s3":
                 reader, path = storages.read(source, uri)
@@ -247,18 +257,6 @@ def open_all(
         except (duckdb.Error, CannotRead, OSError) as error:
             opened.broken[name] = f"{without_password(uri)} cannot be read: {storages.shown(first_line(error))}"
     return opened
-
-
-def _open_table(
-    opened: OpenSources, source: Source, uri: str, environment: Mapping[str, str], statement_seconds: float
-) -> None:
-    conninfo, secret, schema, name = postgres.parse(source, uri, environment)
-    if conninfo not in opened._databases:
-        opened._databases[conninfo] = postgres.Database(conninfo, secret, statement_seconds)
-    database = opened._databases[conninfo]
-    table = database.table(schema, name)
-    opened._remote[source.name] = _Remote(database, table)
-    opened.tables[source.name] = Table(source.name, {column.name: column.type for column in table.columns.values()})
 
 
 def _tables_of(sql: str) -> set[str] | None:

@@ -1,7 +1,7 @@
-"""Regular expressions that mean the same in RE2 and in PostgreSQL. Pure.
+r"""Regular expressions that mean the same in RE2 and in PostgreSQL. Pure.
 
 A pattern is read by a small grammar: ASCII letters, digits and punctuation, escapes of punctuation and of digits,
-classes of single characters and ranges, groups, alternatives and greedy repetitions. All else (`.`, `\\w`, `\\b`, flags,
+classes of single characters and ranges, groups, alternatives and greedy repetitions. All else (`.`, `\w`, `\b`, flags,
 look-around, texts outside of ASCII) has a meaning of its own in each engine, or none, and is not translated.
 """
 

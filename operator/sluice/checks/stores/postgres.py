@@ -79,7 +79,8 @@ class Database:
     def stream(
         self, connection: duckdb.DuckDBPyConnection, name: str, table: RemoteTable, columns: Iterable[str]
     ) -> None:
-        """Make the table `name` of DuckDB with these columns. Raises CannotRead."""
+        """Make the view `name` of DuckDB with these columns. Raises CannotRead."""
+        kept = quote(f"sluice rows of {name}")
         chosen = [table.columns[column] for column in columns]
         select = ", ".join(f"{column.value} AS {quote(column.name)}" for column in chosen)
         casts = ", ".join(f"CAST({quote(column.name)} AS {column.type}) AS {quote(column.name)}" for column in chosen)
@@ -88,8 +89,9 @@ class Database:
             self._cursor.execute(f"SELECT {select} FROM {table.place}")
             with self._cursor.fetch_record_batch() as batches:
                 connection.register("sluice stream", batches)
-                connection.execute(f'CREATE OR REPLACE TABLE {quote(name)} AS SELECT {casts} FROM "sluice stream"')
+                connection.execute(f'CREATE OR REPLACE TABLE {kept} AS SELECT {casts} FROM "sluice stream"')
                 connection.unregister("sluice stream")
+            connection.execute(f"CREATE OR REPLACE VIEW {quote(name)} AS SELECT * FROM {kept}")
             self._cursor.execute("RELEASE SAVEPOINT q")
         except Error as error:
             self._go_on()

@@ -9,6 +9,7 @@ functions, and every function that is not listed. Those checks are streamed.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sqlglot import exp, parse, parse_one
 from sqlglot.errors import SqlglotError
@@ -95,7 +96,9 @@ def _only(node: exp.Expression, *allowed: str) -> dict[str, object]:
 
 
 def _raw(sql: str) -> exp.Expression:
-    return parse_one(sql, read="postgres")
+    parsed = parse_one(sql, read="postgres")
+    assert isinstance(parsed, exp.Expression)
+    return parsed
 
 
 # -- queries ----------------------------------------------------------------------------------------------------------
@@ -110,7 +113,7 @@ def _select(
     built = exp.Select()
     scope = _Scope({}, "", tables=tables)
     if "from" in given:
-        source, scope = _from(node, given["from"], tables)
+        source, scope = _from(given["from"], tables)
         built = built.from_(source)
     if "where" in given:
         where = _condition(node.args["where"].this, replace(scope, queries=True))
@@ -139,7 +142,7 @@ def _select(
     return built, columns
 
 
-def _from(node: exp.Expression, source: object, tables: Mapping[str, RemoteTable]) -> tuple[exp.Expression, _Scope]:
+def _from(source: object, tables: Mapping[str, RemoteTable]) -> tuple[exp.Expression, _Scope]:
     assert isinstance(source, exp.Expression)
     what = source.this
     if isinstance(what, exp.Table):
@@ -294,10 +297,8 @@ def _not(node: exp.Expression, scope: _Scope) -> _Value:
 def _is(node: exp.Expression, scope: _Scope) -> _Value:
     what = node.args["expression"]
     if isinstance(what, exp.Null):
-        if isinstance(node.this, exp.Column):
-            value = _raw(_column_of(node.this, scope).raw)
-        else:
-            value = _value(node.this, scope).node
+        own = node.this
+        value = _raw(_column_of(own, scope).raw) if isinstance(own, exp.Column) else _value(own, scope).node
         return _Value(exp.Is(this=exp.Paren(this=value), expression=exp.Null()), Kind.BOOLEAN)
     if isinstance(what, exp.Boolean):
         tested = exp.Paren(this=_condition(node.this, scope))
@@ -430,7 +431,9 @@ def _at_utc(node: exp.Expression, scope: _Scope) -> _Value:
 def _microseconds(node: exp.Expression, scope: _Scope) -> _Value:
     if str(node.args["unit"].name).upper() != "MICROSECOND":
         raise NotTheSame("a difference of times in other units")
-    later, earlier = (_of(node.args[name], scope, Kind.TIMESTAMPTZ) for name in ("this", "expression"))
+    later, earlier = (_of(node.args[name], scope, Kind.TIMESTAMP, Kind.TIMESTAMPTZ) for name in ("this", "expression"))
+    if later.kind is not earlier.kind:
+        raise NotTheSame("moments with and without a zone")
     difference = exp.Paren(this=exp.Sub(this=later.node, expression=earlier.node))
     seconds = exp.Extract(this=exp.var("EPOCH"), expression=difference)
     product = exp.Paren(this=exp.Mul(this=seconds, expression=exp.Literal.number(1000000)))
@@ -509,9 +512,9 @@ def _aggregate(node: exp.Expression, scope: _Scope, where: exp.Expression | None
             return _Value(filtered(exp.Sum(this=value.node)), value.kind)
         case exp.Avg():
             # As DuckDB does it: the exact sum as a double, divided once. PostgreSQL's own avg rounds in decimal digits.
-            value = _of(node.this, inside, Kind.INTEGER).node
-            total = exp.cast(filtered(exp.Sum(this=value)), "DOUBLE PRECISION", dialect="postgres")
-            rows = exp.Nullif(this=filtered(exp.Count(this=value.copy())), expression=exp.Literal.number(0))
+            column = _of(node.this, inside, Kind.INTEGER).node
+            total = exp.cast(filtered(exp.Sum(this=column)), "DOUBLE PRECISION", dialect="postgres")
+            rows = exp.Nullif(this=filtered(exp.Count(this=column.copy())), expression=exp.Literal.number(0))
             return _Value(exp.Paren(this=exp.Div(this=total, expression=rows, typed=True)), Kind.DOUBLE)
         case exp.Min() | exp.Max():
             _only(node, "this")
@@ -542,7 +545,7 @@ def _count(node: exp.Expression, inside: _Scope) -> exp.Expression:
     raise NotTheSame("a count of something else than a column")
 
 
-_TRANSLATORS: tuple[tuple[type[exp.Expression] | tuple[type[exp.Expression], ...], Callable[..., _Value]], ...] = (
+_TRANSLATORS: tuple[tuple[Any, Callable[..., _Value]], ...] = (
     (exp.Column, _column),
     (exp.Literal, _literal),
     (exp.Boolean, _boolean),

@@ -6,6 +6,7 @@ requests are anonymous. Time is bounded: a store that does not answer is an erro
 """
 
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ DEFAULT_PREFIX = "AWS"
 CONNECT_SECONDS = 5
 REQUEST_SECONDS = 30
 ATTEMPTS = 3
+_CHUNK = 16 * 1024 * 1024
+_REFUSED = re.compile(r"ACCESS_DENIED|SIGNATURE|INVALID_ACCESS_KEY|InvalidAccessKeyId|UserNotFound|HTTP status 40[13]")
 _GLOB = re.compile(r"[*?\[{]")
 
 
@@ -116,7 +119,7 @@ class Storages:
 def explain(error: OSError) -> str:
     """An error of the storage in plain words."""
     text = str(error)
-    if re.search(r"ACCESS_DENIED|SIGNATURE|INVALID_ACCESS_KEY|InvalidAccessKeyId|UserNotFound|access key ID|HTTP status 40[13]", text):
+    if _REFUSED.search(text):
         return "the storage refuses access: the keys are wrong, or lack the right to read it"
     if re.search(r"NETWORK_CONNECTION|curlCode", text):
         return f"the storage cannot be reached within {ATTEMPTS} attempts of {CONNECT_SECONDS} s"
@@ -131,10 +134,15 @@ def upload(local: Path, uri: str, prefix: str | None, environment: Mapping[str, 
         system = file_system(prefix, environment)
     except CannotRead as error:
         raise OSError(str(error)) from None
+    path = uri.removeprefix("s3://")
     try:
-        fs.copy_files(str(local), uri.removeprefix("s3://"), fs.LocalFileSystem(), system)
+        with local.open("rb") as file, system.open_output_stream(path) as stream:
+            shutil.copyfileobj(file, stream, _CHUNK)
+        written = system.get_file_info(path).size
     except OSError as error:
         raise OSError(explain(error)) from None
+    if written != local.stat().st_size:
+        raise OSError(f"the storage has {written or 0} of {local.stat().st_size} bytes")
 
 
 def _scheme(prefix: str) -> str:

@@ -1,5 +1,9 @@
 """The table of checks on a real PostgreSQL: what is pushed down and what is streamed come out as on files."""
 
+import os
+import random
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,9 +11,12 @@ from typing import Any
 import duckdb
 import pytest
 
+from sluice.checks import engine
 from sluice.checks.engine import evaluate
+from sluice.checks.presets import PRESETS
 from sluice.checks.report import Finding
 from sluice.checks.sources import Resources
+from sluice.checks.stores.patterns import to_postgres
 from sluice.planning.verdicts import Outcome
 from tests.stores.conftest import Postgres, Starter, free_port
 from tests.unit.checks.test_data_checks import CASES, TABLES, WHEN, gate
@@ -49,7 +56,7 @@ def tables(postgres: Postgres) -> Postgres:
 
 
 def _text(value: str | None) -> str:
-    return "NULL::text" if value is None else "'" + value.replace("'", "''") + "'::text"
+    return "NULL::text" if value is None else f"{_literal(value)}::text"
 
 
 def table(name: str, postgres: Postgres, **more: Any) -> dict[str, Any]:
@@ -116,6 +123,31 @@ def test_a_check_is_pushed_down_only_where_it_means_the_same(
         there.rows_failed,
     )
     assert len(here.samples) == len(there.samples)
+
+
+_PIECES = ("a", "b", "[ab]", "[^a]", "[a-c]", r"\d", r"\.", "(a|b)", "(?:ab|c)", "-", " ")
+_REPEATS = ("", "", "*", "+", "?", "{2}", "{1,}", "{0,2}")
+
+
+def test_patterns_match_the_same_texts_in_both(postgres: Postgres) -> None:
+    chosen = random.Random(0)
+    patterns = [
+        "".join(chosen.choice(_PIECES) + chosen.choice(_REPEATS) for _ in range(chosen.randint(1, 4)))
+        for _ in range(300)
+    ] + [preset.pattern for preset in PRESETS.values()]
+    texts = ["".join(chosen.choices("abc1. -\né", k=chosen.randint(0, 5))) for _ in range(200)]
+    texts += [text for preset in PRESETS.values() for text in (*preset.passing, *preset.failing)]
+    values = ", ".join(f"({number}, {_text(text)})" for number, text in enumerate(texts))
+    with duckdb.connect() as connection, postgres.cursor() as cursor:
+        for pattern in patterns:
+            here = f"SELECT n FROM (VALUES {values}) v(n, s) WHERE regexp_full_match(s, {_literal(pattern)}) ORDER BY n"
+            there = f"SELECT n FROM (VALUES {values}) v(n, s) WHERE s ~ {_literal(to_postgres(pattern))} ORDER BY n"
+            cursor.execute(there)
+            assert connection.execute(here).fetchall() == cursor.fetchall(), pattern
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def one(postgres: Postgres, source: dict[str, Any], check: dict[str, Any], **resources: Any) -> Finding:
@@ -253,8 +285,6 @@ def test_a_server_that_goes_away_midway_is_an_error(
         {"data": {"source": "t", "row": {"expression": "abs(id) > 0"}}},
         sources=[table("t", server)],
     )
-    from sluice.checks import engine
-
     compiling = engine.compile_check
 
     def stopping(*arguments: Any) -> Any:
@@ -270,7 +300,9 @@ import resource, sys
 from pathlib import Path
 from datetime import UTC, datetime
 from sluice.api.gate import QualityGateSpec
+from sluice.checks import engine
 from sluice.checks.engine import evaluate
+from sluice.checks.presets import PRESETS
 from sluice.checks.sources import Resources
 from sluice.checks.sql import When
 source = {"name": "big", "uri": sys.argv[1], "table": "public.big", "credentials": "DB"}
@@ -286,9 +318,6 @@ print(found.outcome, found.evaluated_in, found.rows_evaluated, before // 1024, a
 def test_two_million_rows_are_streamed_in_bounded_memory(
     postgres: Postgres, reach: Callable[..., None], tmp_path: Path
 ) -> None:
-    import subprocess
-    import sys
-
     reach(postgres)
     postgres.execute(
         "CREATE TABLE public.big AS SELECT i AS id, md5(i::text) || md5((i + 1)::text) AS name, i::float8 AS x "
@@ -309,6 +338,4 @@ def test_two_million_rows_are_streamed_in_bounded_memory(
 
 
 def _environment(root: Path) -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": f"{root}/operator"}

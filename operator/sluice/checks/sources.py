@@ -33,6 +33,7 @@ __all__ = [
     "describe",
     "escaped",
     "first_line",
+    "identifiers",
     "open_all",
     "without_password",
 ]
@@ -185,7 +186,7 @@ class OpenSources:
         names = {name for name in self._remote if named is None or name.lower() in named}
         if not names:
             return {}
-        words = _identifiers(sql)
+        words = identifiers(sql)
         found = {}
         for name in names:
             columns = self._remote[name].table.columns
@@ -265,7 +266,7 @@ def _tables_of(sql: str) -> set[str] | None:
     return None if tree is None else {table.name.lower() for table in tree.find_all(exp.Table)}
 
 
-def _identifiers(sql: str) -> set[str] | None:
+def identifiers(sql: str) -> set[str] | None:
     """All names in a query, in lower case; None where it may touch columns that it does not name."""
     tree = _tree(sql)
     if tree is None or tree.find(exp.Columns, exp.Pivot) is not None:

@@ -6,6 +6,7 @@ look-around, texts outside of ASCII) has a meaning of its own in each engine, or
 """
 
 import re
+from string import ascii_lowercase, ascii_uppercase, digits
 
 _MOST_REPETITIONS = 255
 """PostgreSQL's limit; RE2's is higher."""
@@ -79,10 +80,20 @@ def _atom(pattern: str, at: int) -> tuple[str, int]:
 
 
 def _class(text: str, pattern: str) -> str:
+    """A class in brackets. A hyphen stands at its end, or between two digits or letters of one case."""
     inside = text[1:-1].removeprefix("^")
     parts = _CLASS_PART.findall(inside)
-    for before, part, after in zip(["", *parts], parts, [*parts[1:], ""], strict=False):
-        alike = before[-1:].isalnum() and after.isalnum() and before[-1:] < after
-        if part == "-" and before and after and not (alike and len(before) == len(after) == 1):
+    at = 0
+    while at < len(parts):
+        is_range = parts[at + 1 : at + 2] == ["-"] and at + 2 < len(parts)
+        if parts[at] == "-" and at != len(parts) - 1:
             raise Untranslatable(pattern)
+        if is_range and not _is_range(parts[at], parts[at + 2]):
+            raise Untranslatable(pattern)
+        at += 3 if is_range else 1
     return text[: len(text) - 1 - len(inside)] + "".join("0-9" if part == "\\d" else part for part in parts) + "]"
+
+
+def _is_range(first: str, last: str) -> bool:
+    alike = any(first in letters and last in letters for letters in (digits, ascii_lowercase, ascii_uppercase))
+    return len(first) == len(last) == 1 and alike and first <= last

@@ -27,13 +27,17 @@ _KNOWN_BY = {
     "busybox-static": "busybox",
     "mmdebstrap": "mmdebstrap",
     "buildah": "buildah",
+    "postgresql": "/usr/lib/postgresql",
 }
 _installing = threading.Lock()  # dpkg refuses a second installation at the same time
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-RUNTIME = tuple(package for package in _KNOWN_BY if package not in ("mmdebstrap", "buildah"))
+RUNTIME = tuple(package for package in _KNOWN_BY if package not in ("mmdebstrap", "buildah", "postgresql"))
 """What a running local cluster needs."""
 IMAGES = ("mmdebstrap", "buildah", "busybox-static")
 """What building images needs."""
+DATABASE = ("postgresql",)
+"""What the tests of checks on tables of a database need: the programs, not a running server."""
+_CREATE_NO_SERVER = Path("/etc/postgresql-common/createcluster.conf")
 
 
 def ensure(packages: Iterable[str], log: Path) -> None:
@@ -49,6 +53,10 @@ def _ensure(packages: Iterable[str], log: Path) -> None:
     command = f"apt-get install -y --no-install-recommends {' '.join(missing)}"
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise ClusterError(f"programs are missing; as root on Debian or Ubuntu, run: {command}")
+    if "postgresql" in missing and not _CREATE_NO_SERVER.exists():
+        # Else its package makes a database and starts a server on the usual port.
+        _CREATE_NO_SERVER.parent.mkdir(parents=True, exist_ok=True)
+        _CREATE_NO_SERVER.write_text("create_main_cluster = false\n")
     with progress.part(f"install Debian packages: {' '.join(missing)}"):
         environment = {"DEBIAN_FRONTEND": "noninteractive"}
         run_logged(["apt-get", "update", "-q"], log, timeout=300, env=environment)

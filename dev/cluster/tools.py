@@ -114,6 +114,12 @@ TOOLS = {
         ),
         Tool("kwok", "sigs.k8s.io/kwok/cmd/kwok", "sigs.k8s.io/kwok"),
         Tool("kind", "sigs.k8s.io/kind", "sigs.k8s.io/kind"),
+        Tool(
+            "versitygw",
+            "github.com/versity/versitygw/cmd/versitygw",
+            "github.com/versity/versitygw",
+            ("main.Version={version}",),
+        ),
     )
 }
 

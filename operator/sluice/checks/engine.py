@@ -23,7 +23,20 @@ from sluice.checks.places import resolve_places
 from sluice.checks.quarantine import set_aside, write_passing
 from sluice.checks.report import Finding, Report, SetAside
 from sluice.checks.sampling import draw_samples
-from sluice.checks.sources import Resources, connect, describe, escaped, first_line, open_all
+from sluice.checks.sources import (
+    CannotRead,
+    EvaluatedIn,
+    OpenSources,
+    Resources,
+    Rows,
+    TookTooLong,
+    connect,
+    describe,
+    escaped,
+    first_line,
+    open_all,
+    without_password,
+)
 from sluice.checks.sql import CannotCompile, Compiled, Measure, Table, When, quote
 from sluice.checks.time_limit import TimeLimit
 from sluice.planning.verdicts import Decision, Outcome, ScoreLines, combine, decide
@@ -38,6 +51,7 @@ class _Data:
 
     connection: duckdb.DuckDBPyConnection
     limit: TimeLimit
+    sources: OpenSources
     tables: Mapping[str, Table]
     broken: Mapping[str, str]
     samples: Mapping[str, str] = field(default_factory=dict)
@@ -69,17 +83,26 @@ def evaluate(
     split = spec.quarantine
     aside_file = target_file(quarantine, split.source) if quarantine is not None and split is not None else None
     rest_file = target_file(passing, split.source) if passing is not None and split is not None else None
-    with closing(connect(resources or Resources())) as connection, TimeLimit(connection, time_limit) as limit:
-        opened = [source for source in spec.sources if source.name not in unplaced]
-        tables, broken = open_all(connection, opened, places, spec.data_checks())
+    limits = resources or Resources()
+    statement_seconds = min(limits.statement_seconds, time_limit or limits.statement_seconds)
+    placed = [source for source in spec.sources if source.name not in unplaced]
+    with (
+        closing(connect(limits)) as connection,
+        TimeLimit(connection, time_limit) as limit,
+        closing(open_all(connection, placed, places, spec.data_checks(), statement_seconds)) as opened,
+    ):
+        tables, broken = opened.tables, opened.broken
         broken |= unplaced
+        # Rows are drawn and set aside by DuckDB, which needs all of them for it.
+        drawn = [source.name for source in spec.sources if source.sample is not None]
+        opened.load_whole(drawn if split is None else {*drawn, split.source})
         for source in spec.sources:
             if source.baseline is not None and source.name in broken:
                 broken[source.name] = f"the baseline ({source.baseline}) is missing: {broken[source.name]}"
         samples = draw_samples(connection, spec.sources, tables, broken)
         files = [path for file in (aside_file, rest_file) if file is not None for path in writable(file)]
-        lock(connection, places.values(), files)
-        data = _Data(connection, limit, tables, broken, samples)
+        lock(connection, opened.readable, files)
+        data = _Data(connection, limit, opened, tables, broken, samples)
         compiled, found = _compile_all(spec, data, when)
         found |= _measure_all(data, compiled)
         aside = None
@@ -97,7 +120,8 @@ def evaluate(
         written = None
         if rest_file is not None and aside is not None and not aside.problem and decision is Decision.CONTINUE:
             written = write_passing(connection, tables[aside.source], to_set_aside, rest_file)
-    return Report(gate, when, verdict, decision, bool(spec.dry_run), tuple(findings), places, samples, aside, written)
+    shown = {name: without_password(uri) for name, uri in places.items()}
+    return Report(gate, when, verdict, decision, bool(spec.dry_run), tuple(findings), shown, samples, aside, written)
 
 
 def evaluate_rows(spec: QualityGateSpec, source: str, row: Mapping[str, Any], when: When) -> list[Finding]:
@@ -114,7 +138,7 @@ def evaluate_rows(spec: QualityGateSpec, source: str, row: Mapping[str, Any], wh
             for check in spec.data_checks()
             if check.on_data.source == source
         ]
-        data = _Data(connection, limit, {source: describe(connection, source)}, {})
+        data = _Data(connection, limit, OpenSources(connection), {source: describe(connection, source)}, {})
         compiled, found = _compile_all(spec.model_copy(update={"checks": checks}), data, when)
         found |= _measure_all(data, compiled)
     return [found[check.name] for check in checks if found[check.name].rows_failed is not None]
@@ -169,13 +193,16 @@ def _check_quarantine(spec: QualityGateSpec, compiled: Compiled, data: _Data) ->
 
 def _measure_all(data: _Data, compiled: Sequence[Compiled]) -> dict[str, Finding]:
     """Findings by check. Shared scans come first: what never ends is more often a query of its own."""
-    fusible: dict[str, list[Compiled]] = {}
+    fusible: dict[tuple[str, EvaluatedIn], list[Compiled]] = {}
+    queries = {row.check.name: row.query or fuse(row.check.on_data.source, [row]) for row in compiled}
+    data.sources.prepare(queries.values())
     for row in compiled:
         if row.fused is not None:
-            fusible.setdefault(row.check.on_data.source, []).append(row)
+            home = data.sources.home(queries[row.check.name])
+            fusible.setdefault((row.check.on_data.source, home), []).append(row)
     measured = {
         row.check.name: numbers
-        for source, group in fusible.items()
+        for (source, _), group in fusible.items()
         for row, numbers in zip(group, _measure_fused(data, source, group), strict=True)
     }
     for row in compiled:
@@ -186,48 +213,58 @@ def _measure_all(data: _Data, compiled: Sequence[Compiled]) -> dict[str, Finding
 
 def _measure_fused(data: _Data, source: str, group: Sequence[Compiled]) -> Iterator[Measurement]:
     try:
-        row = data.connection.execute(fuse(source, group)).fetchall()[0]
-    except duckdb.Error:
+        answer = data.sources.rows(fuse(source, group))
+    except TookTooLong as error:
+        yield from [str(error)] * len(group)
+        return
+    except (duckdb.Error, CannotRead):
         for compiled in group:
             yield _query(data, fuse(source, [compiled]))
         return
+    row = answer.rows[0]
     for index in range(len(group)):
-        yield read_row(row[2 * index], row[2 * index + 1])
+        yield _measured(read_row(row[2 * index], row[2 * index + 1]), answer)
 
 
 def _query(data: _Data, sql: str) -> Measurement:
     if data.limit.over:
         return str(data.limit)
     try:
-        row = data.connection.execute(sql).fetchall()[0]
-    except duckdb.Error as error:
+        answer = data.sources.rows(sql)
+    except (duckdb.Error, CannotRead) as error:
         return str(data.limit) if data.limit.over else first_line(error)
-    return read_row(*row)
+    return _measured(read_row(*answer.rows[0]), answer)
+
+
+def _measured(numbers: Measurement, answer: Rows) -> Measurement:
+    return numbers if isinstance(numbers, str) else replace(numbers, evaluated_in=answer.evaluated_in)
 
 
 def _finding(data: _Data, compiled: Compiled, measured: Measurement) -> Finding:
     failed = not isinstance(measured, str) and compiled.measure is Measure.ROWS and bool(measured.value)
-    found = judge(compiled, measured, _samples(data.connection, compiled) if failed else ())
+    found = judge(compiled, measured, _samples(data.sources, compiled) if failed else ())
     # A query may read any source.
     read = data.samples if compiled.check.on_data.sql is not None else (compiled.check.on_data.source, *compiled.tables)
     parts = [f"{name}: {data.samples[name]}" for name in read if name in data.samples]
-    return replace(found, sampled="; ".join(parts))
+    home = EvaluatedIn.DUCKDB if isinstance(measured, str) else measured.evaluated_in
+    return replace(found, sampled="; ".join(parts), evaluated_in=home)
 
 
-def _samples(connection: duckdb.DuckDBPyConnection, compiled: Compiled) -> tuple[Mapping[str, Any], ...]:
+def _samples(sources: OpenSources, compiled: Compiled) -> tuple[Mapping[str, Any], ...]:
     sql = sample_query(compiled, SAMPLE_ROWS)
     if sql is None:
         return ()
     try:
-        result = connection.execute(sql)
-        names = [column[0] for column in result.description or ()]
-        rows = result.fetchall()
-    except duckdb.Error:
+        answer = sources.sample(sql)
+    except (duckdb.Error, CannotRead):
         return ()  # samples are a courtesy; the finding stands without them
     hidden = set(compiled.check.pii)
     return tuple(
-        {name: MASK if name in hidden and value is not None else value for name, value in zip(names, row, strict=True)}
-        for row in rows
+        {
+            name: MASK if name in hidden and value is not None else value
+            for name, value in zip(answer.names, row, strict=True)
+        }
+        for row in answer.rows
     )
 
 

@@ -50,6 +50,7 @@ def _check(finding: Finding) -> dict[str, Json]:
         "exempt": finding.exempt,
         "message": finding.message,
         "bound": finding.bound,
+        "evaluatedIn": finding.evaluated_in,
         "value": finding.value,
         "rowsEvaluated": finding.rows_evaluated,
         "rowsFailed": finding.rows_failed,

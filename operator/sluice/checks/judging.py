@@ -11,6 +11,7 @@ from typing import Any
 
 from sluice.checks.report import Finding
 from sluice.checks.sql import Compiled, Measure
+from sluice.checks.stores.base import EvaluatedIn
 from sluice.planning.verdicts import Bounds, Outcome, judge_value
 
 
@@ -24,6 +25,7 @@ class Measured:
     """Rows that fail, or the number."""
     note: str = ""
     """What there is to say of it."""
+    evaluated_in: EvaluatedIn = EvaluatedIn.DUCKDB
 
 
 Measurement = Measured | str

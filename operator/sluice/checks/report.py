@@ -6,6 +6,7 @@ from typing import Any
 
 from sluice.api.gate import Check
 from sluice.checks.sql import When
+from sluice.checks.stores.base import EvaluatedIn
 from sluice.planning.verdicts import CheckResult, Decision, NoData, Outcome, Severity, Verdict
 
 
@@ -25,6 +26,8 @@ class Finding:
     exempt: bool = False
     sampled: str = ""
     """Which sources were looked at in part, and how large that part is; empty: all rows were looked at."""
+    evaluated_in: EvaluatedIn = EvaluatedIn.DUCKDB
+    """What answered it."""
 
     @property
     def severity(self) -> Severity:

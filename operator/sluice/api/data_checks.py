@@ -13,6 +13,7 @@ Expression = Annotated[str, Field(min_length=1, max_length=4096)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 AggregateName = Literal["sum", "mean", "min", "max", "stdev", "median", "quantile", "distinct", "nullShare"]
+AnomalyFunction = Literal["count", "sum", "mean", "min", "max", "stdev", "median", "distinct", "nullShare"]
 
 
 class NumberBounds(Model):
@@ -29,7 +30,14 @@ class RequiredColumns(Model):
     types: dict[str, str] = Field(
         default={}, description="Column to SQL type, for instance BIGINT, DOUBLE, VARCHAR, TIMESTAMP."
     )
-    exact: bool | None = Field(default=None, description="True: no other column may be there.")
+    same_as: str | None = Field(
+        default=None,
+        max_length=63,
+        description="Name of a data set whose columns and types these have to be, such as that of the run before.",
+    )
+    exact: bool | None = Field(
+        default=None, description="True: no other column may be there. Default: true with sameAs, else false."
+    )
 
 
 class OnColumns(Model):
@@ -79,6 +87,13 @@ class RowRule(Model):
     expression: Expression = Field(description="SQL condition, for instance departed <= arrived.")
 
 
+class Conditional(Model):
+    """A condition that holds in every row in which another one does."""
+
+    when: Expression = Field(description="SQL condition of the rows that are looked at.")
+    then: Expression = Field(description="SQL condition that these rows fulfil.")
+
+
 class Reference(Model):
     """Values of columns exist in another data set."""
 
@@ -109,6 +124,15 @@ class Aggregate(NumberBounds):
     quantile: Fraction | None = Field(default=None, description="With quantile: which one, 0 to 1.")
 
 
+class Ratio(NumberBounds):
+    """A share of the rows lies between bounds."""
+
+    numerator: Expression = Field(description="SQL condition of the rows that count.")
+    denominator: Expression | None = Field(
+        default=None, description="SQL condition of the rows among which they are counted. Default: all."
+    )
+
+
 class Query(Model):
     """A query that must return no rows."""
 
@@ -127,13 +151,39 @@ class Drift(Model):
     max: float = Field(ge=0, description="Greatest distance allowed. PSI: 0.2 is a common line. KS: between 0 and 1.")
 
 
+class Anomaly(Model):
+    """A number is not unusual, seen from its own history. What is tested is left out of the history."""
+
+    column: ColumnName | None = Field(default=None, description="Name of a column, in both. Not needed with count.")
+    function: AnomalyFunction = Field(description="What is computed for each group.")
+    history: str = Field(max_length=63, description="Name of the data set with the history.")
+    by: ColumnName = Field(
+        description="Column that tells the points apart, in both, such as the day. Points of the history that the "
+        "tested data contains itself are left out."
+    )
+    method: Literal["MAD", "ZScore"] = Field(
+        description="MAD: distance from the median in (scaled) median absolute deviations. ZScore: from the mean in "
+        "standard deviations."
+    )
+    max: float = Field(ge=0, description="Greatest distance allowed. 3.5 is a common line for MAD, 3 for ZScore.")
+    min_points: int | None = Field(
+        default=None, ge=2, le=100000, description="With fewer points the check is Inconclusive. Default: 7."
+    )
+
+
 class Reconciliation(Model):
-    """Two data sets agree: rows, keys, and sums of columns."""
+    """Two data sets agree: rows, keys, sums of columns, and whole rows of some keys."""
 
     source: str = Field(max_length=63, description="Name of the other data set.")
     keys: Columns = Field(description="Columns that identify a row, in both.")
     sums: list[ColumnName] = Field(default=[], max_length=32, description="Columns whose sums have to agree.")
     tolerance: Fraction | None = Field(default=None, description="Relative difference of sums allowed. Default: 1e-9.")
+    sample_rows: int | None = Field(
+        default=None, ge=1, le=1000000, description="For how many keys whole rows are compared, drawn by their hash."
+    )
+    columns: list[ColumnName] = Field(
+        default=[], max_length=1000, description="With sampleRows: the columns compared. Default: all of this data set."
+    )
 
 
 class DataCheck(Model):
@@ -154,12 +204,15 @@ class DataCheck(Model):
     preset: PresetPattern | None = Field(default=None, description="Texts have a well-known form.")
     length: Length | None = Field(default=None, description="Texts have a length between bounds.")
     row: RowRule | None = Field(default=None, description="A condition on several columns.")
+    conditional: Conditional | None = Field(default=None, description="Where one condition holds, another one does.")
     reference: Reference | None = Field(default=None, description="Values exist elsewhere.")
     freshness: Freshness | None = Field(default=None, description="The data is recent.")
     window: TimeWindow | None = Field(default=None, description="The data belongs to the run's interval.")
     aggregate: Aggregate | None = Field(default=None, description="A number over a column.")
+    ratio: Ratio | None = Field(default=None, description="A share of the rows.")
     sql: Query | None = Field(default=None, description="A query that returns no rows.")
     drift: Drift | None = Field(default=None, description="A distribution has not moved.")
+    anomaly: Anomaly | None = Field(default=None, description="A number is not unusual against its history.")
     reconcile: Reconciliation | None = Field(default=None, description="Two data sets agree.")
 
 

@@ -1,6 +1,6 @@
-"""Evaluates a gate's data checks with DuckDB: opens the sources, runs the compiled SQL, judges what comes back.
+"""Evaluates a gate's data checks with DuckDB: runs the compiled SQL, judges what comes back.
 
-Memory is bounded and DuckDB spills to a folder. All checks on rows and numbers of one source share one scan. When that
+All checks on rows and numbers of one source share one scan. When that
 query fails, its checks are run one by one, so that a bad expression is the Error of its own check and of no other.
 Nothing here raises for bad data: an unreadable file, a missing column, a query that writes are Errors of the checks
 that need them, with a message.
@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from sluice.api.gate import Check, QualityGateSpec, Source
+from sluice.api.gate import Check, QualityGateSpec
 from sluice.checks.compile import (
     CannotCompile,
     Compiled,
@@ -28,6 +27,7 @@ from sluice.checks.compile import (
     quote,
     sample_query,
 )
+from sluice.checks.sources import Resources, connect, describe, escaped, first_line, open_all
 from sluice.planning.verdicts import (
     Bounds,
     CheckResult,
@@ -44,17 +44,6 @@ from sluice.planning.verdicts import (
 
 SAMPLE_ROWS = 5
 MASK = "***"
-DEFAULT_MEMORY = "512MB"
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What DuckDB may use."""
-
-    memory: str = DEFAULT_MEMORY
-    threads: int | None = None
-    spill: Path | None = None
-    """Folder for what does not fit into memory; None: DuckDB's own choice."""
 
 
 @dataclass(frozen=True)
@@ -109,8 +98,8 @@ def evaluate(
     gate: str, spec: QualityGateSpec, uris: Mapping[str, str], when: When, resources: Resources | None = None
 ) -> Report:
     """Run all checks of a gate. `uris` say where sources lie, over what the gate itself says."""
-    with closing(_connect(resources or Resources())) as connection:
-        tables, broken = _open_all(connection, spec.sources, uris, spec.data_checks())
+    with closing(connect(resources or Resources())) as connection:
+        tables, broken = open_all(connection, spec.sources, uris, spec.data_checks())
         findings = _run(connection, spec, tables, broken, when)
     lines = ScoreLines(spec.score.pass_, spec.score.warn) if spec.score is not None else None
     verdict = combine([finding.result() for finding in findings], lines)
@@ -124,91 +113,13 @@ def evaluate_rows(spec: QualityGateSpec, source: str, row: Mapping[str, Any], wh
 
     Checks on columns that the row does not have, and checks that are not about single rows, have no finding.
     """
-    with closing(_connect(Resources(memory="64MB", threads=1))) as connection:
+    with closing(connect(Resources(memory="64MB", threads=1))) as connection:
         columns = ", ".join(f"{_value(value)} AS {quote(name)}" for name, value in row.items())
         connection.execute(f"CREATE TABLE {quote(source)} AS SELECT {columns}")
-        tables = {source: _describe(connection, source)}
+        tables = {source: describe(connection, source)}
         checks = [check for check in spec.data_checks() if check.on_data.source == source]
         findings = _run(connection, spec.model_copy(update={"checks": checks}), tables, {}, when)
     return [finding for finding in findings if finding.rows_failed is not None]
-
-
-# -- sources ----------------------------------------------------------------------------------------------------------
-
-
-def _connect(resources: Resources) -> duckdb.DuckDBPyConnection:
-    config: dict[str, Any] = {"memory_limit": resources.memory, "preserve_insertion_order": False}
-    if resources.threads is not None:
-        config["threads"] = resources.threads
-    if resources.spill is not None:
-        config["temp_directory"] = str(resources.spill)
-    connection = duckdb.connect(":memory:", config=config)
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
-
-
-def _open_all(
-    connection: duckdb.DuckDBPyConnection,
-    sources: Sequence[Source],
-    uris: Mapping[str, str],
-    checks: Sequence[Check],
-) -> tuple[dict[str, Table], dict[str, str]]:
-    """(tables, {source: why it cannot be read})."""
-    declared = {source.name: source for source in sources}
-    for name in (*uris, *(check.on_data.source for check in checks)):
-        declared.setdefault(name, Source(name=name))
-    tables: dict[str, Table] = {}
-    broken: dict[str, str] = {}
-    for name, source in declared.items():
-        uri = uris.get(name, source.uri)
-        if uri is None:
-            broken[name] = f'source "{name}" has no uri, and none was given'
-            continue
-        try:
-            connection.execute(f"CREATE VIEW {quote(name)} AS SELECT * FROM {_reader(source, uri)}")
-            tables[name] = _describe(connection, name)
-        except (duckdb.Error, CannotCompile) as error:
-            broken[name] = f"{uri} cannot be read: {_first_line(error)}"
-    return tables, broken
-
-
-def _reader(source: Source, uri: str) -> str:
-    kind = source.format or _format_of(uri)
-    path = f"'{_escaped(uri)}'"
-    if kind == "parquet":
-        return f"read_parquet({path}, union_by_name=true)"
-    if kind == "json":
-        return f"read_json({path})"
-    lenient = source.strict is False
-    nulls = ", ".join(f"'{_escaped(text)}'" for text in ("", *source.null_texts))
-    # The dialect is stated, not guessed: a guess may take broken lines for a preamble and pass over them in silence.
-    dialect = f"header=true, delim='{_escaped(source.delimiter or ',')}', quote='\"', escape='\"', skip=0, comment=''"
-    return f"read_csv({path}, {dialect}, strict_mode=true, ignore_errors={lenient}, nullstr=[{nulls}])"
-
-
-def _format_of(uri: str) -> str:
-    name = uri.rstrip("/").lower()
-    for suffix in (".gz", ".zst"):
-        name = name.removesuffix(suffix)
-    for ending, kind in (
-        (".parquet", "parquet"),
-        (".csv", "csv"),
-        (".tsv", "csv"),
-        (".json", "json"),
-        (".ndjson", "json"),
-    ):
-        if name.endswith(ending):
-            return kind
-    raise CannotCompile("its format cannot be told from its name; say format: parquet, csv or json")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("'", "''")
-
-
-def _describe(connection: duckdb.DuckDBPyConnection, name: str) -> Table:
-    rows = connection.execute(f"DESCRIBE SELECT * FROM {quote(name)}").fetchall()
-    return Table(name, {row[0]: row[1] for row in rows})
 
 
 # -- checks -----------------------------------------------------------------------------------------------------------
@@ -274,7 +185,7 @@ def _not_a_select(connection: duckdb.DuckDBPyConnection, query: str) -> str | No
     try:
         statements = connection.extract_statements(query)
     except duckdb.Error as error:
-        return f"the query cannot be parsed: {_first_line(error)}"
+        return f"the query cannot be parsed: {first_line(error)}"
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         return "the query must be a single SELECT"
     return None
@@ -284,7 +195,7 @@ def _query(connection: duckdb.DuckDBPyConnection, sql: str) -> Numbers:
     try:
         row = connection.execute(sql).fetchall()[0]
     except duckdb.Error as error:
-        return _first_line(error)
+        return first_line(error)
     return _numbers(row[0], row[1])
 
 
@@ -354,10 +265,6 @@ def _exempt(spec: QualityGateSpec, now: datetime) -> set[str]:
     return {exemption.check for exemption in spec.exemptions if exemption.expires > now}
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
 def _value(value: Any) -> str:
     if value is None:
         return "NULL"
@@ -365,4 +272,4 @@ def _value(value: Any) -> str:
         return "TRUE" if value else "FALSE"
     if isinstance(value, int | float):
         return repr(value)
-    return f"'{_escaped(str(value))}'"
+    return f"'{escaped(str(value))}'"

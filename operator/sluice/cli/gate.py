@@ -47,8 +47,9 @@ def run(
     Ends with 0 on Pass and Warn, 1 on Fail, 4 when nothing is known (Inconclusive, Error).
     """
     _need_duckdb()
-    from sluice.checks.engine import Resources, evaluate
+    from sluice.checks.engine import evaluate
     from sluice.checks.evidence import to_html, to_json
+    from sluice.checks.sources import Resources
     from sluice.planning.verdicts import Decision
 
     name, spec = _load(gate)

@@ -215,6 +215,16 @@ class DataCheck(Model):
     anomaly: Anomaly | None = Field(default=None, description="A number is not unusual against its history.")
     reconcile: Reconciliation | None = Field(default=None, description="Two data sets agree.")
 
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Names of the other data sets that it is compared with."""
+        named = [rule.source for rule in (self.reference, self.drift, self.reconcile) if rule is not None]
+        if self.anomaly is not None:
+            named.append(self.anomaly.history)
+        if self.columns is not None and self.columns.same_as is not None:
+            named.append(self.columns.same_as)
+        return tuple(named)
+
 
 ASSERTIONS: tuple[str, ...] = tuple(
     name for name in DataCheck.model_fields if name not in ("source", "where", "mostly")

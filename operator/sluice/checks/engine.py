@@ -1,111 +1,103 @@
-"""Evaluates a gate's data checks with DuckDB: runs the compiled SQL, judges what comes back.
+"""Evaluates a gate's data checks with DuckDB: opens the sources, runs the compiled SQL, judges what comes back.
 
-All checks on rows and numbers of one source share one scan. When that
-query fails, its checks are run one by one, so that a bad expression is the Error of its own check and of no other.
-Nothing here raises for bad data: an unreadable file, a missing column, a query that writes are Errors of the checks
-that need them, with a message.
+All checks on rows and numbers of one source share one scan. When that query fails, its checks are run one by one, so
+that a bad expression is the Error of its own check and of no other. Nothing here raises for bad data: an unreadable
+file, a missing column, a query that writes are Errors of the checks that need them, with a message.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from sluice.api.base import Json
 from sluice.api.gate import Check, QualityGateSpec
-from sluice.checks.compile import (
-    CannotCompile,
-    Compiled,
-    Measure,
-    Table,
-    When,
-    compile_check,
-    fuse,
-    quote,
-    sample_query,
-)
+from sluice.checks.compile import compile_check, expressions, fuse, sample_query
+from sluice.checks.files import target_file, writable
+from sluice.checks.isolation import lock, refuse_expression, refuse_query
+from sluice.checks.judging import Measurement, judge, read_row
+from sluice.checks.places import resolve_places
+from sluice.checks.quarantine import set_aside, write_passing
+from sluice.checks.report import Finding, Report, SetAside
+from sluice.checks.sampling import draw_samples
 from sluice.checks.sources import Resources, connect, describe, escaped, first_line, open_all
-from sluice.planning.verdicts import (
-    Bounds,
-    CheckResult,
-    Decision,
-    NoData,
-    Outcome,
-    ScoreLines,
-    Severity,
-    Verdict,
-    combine,
-    decide,
-    judge_value,
-)
+from sluice.checks.sql import CannotCompile, Compiled, Measure, Table, When, quote
+from sluice.checks.time_limit import TimeLimit
+from sluice.planning.verdicts import Decision, Outcome, ScoreLines, combine, decide
 
 SAMPLE_ROWS = 5
 MASK = "***"
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What one check came to, with its evidence."""
+class _Data:
+    """The opened data sets of a gate."""
 
-    check: Check
-    outcome: Outcome
-    message: str
-    bound: str = ""
-    value: float | None = None
-    """The measured number; for a check on rows, the share of rows for which it holds."""
-    rows_evaluated: int | None = None
-    rows_failed: int | None = None
-    samples: tuple[Mapping[str, Any], ...] = ()
-    exempt: bool = False
-
-    @property
-    def severity(self) -> Severity:
-        """How much it counts."""
-        return Severity(self.check.severity or Severity.BLOCK)
-
-    def result(self) -> CheckResult:
-        """The check as the verdict is told of it."""
-        return CheckResult(
-            name=self.check.name,
-            outcome=self.outcome,
-            severity=self.severity,
-            weight=1.0 if self.check.weight is None else self.check.weight,
-            critical=bool(self.check.critical),
-            exempt=self.exempt,
-            no_data=NoData(self.check.on_no_data or NoData.FAIL),
-            message=self.message,
-        )
-
-
-@dataclass(frozen=True)
-class Report:
-    """The evidence of one evaluation of a gate."""
-
-    gate: str
-    when: When
-    verdict: Verdict
-    decision: Decision
-    dry_run: bool
-    findings: tuple[Finding, ...]
-    sources: Mapping[str, str] = field(default_factory=dict)
-    """URI of each source by name."""
+    connection: duckdb.DuckDBPyConnection
+    limit: TimeLimit
+    tables: Mapping[str, Table]
+    broken: Mapping[str, str]
+    samples: Mapping[str, str] = field(default_factory=dict)
 
 
 def evaluate(
-    gate: str, spec: QualityGateSpec, uris: Mapping[str, str], when: When, resources: Resources | None = None
+    gate: str,
+    spec: QualityGateSpec,
+    uris: Mapping[str, str],
+    when: When,
+    resources: Resources | None = None,
+    *,
+    args: Mapping[str, Json] | None = None,
+    quarantine: Path | str | None = None,
+    passing: Path | str | None = None,
+    time_limit: float | None = None,
+    score_lines: bool = True,
 ) -> Report:
-    """Run all checks of a gate. `uris` say where sources lie, over what the gate itself says."""
-    with closing(connect(resources or Resources())) as connection:
-        tables, broken = open_all(connection, spec.sources, uris, spec.data_checks())
-        findings = _run(connection, spec, tables, broken, when)
-    lines = ScoreLines(spec.score.pass_, spec.score.warn) if spec.score is not None else None
-    verdict = combine([finding.result() for finding in findings], lines)
-    places = {source.name: source.uri for source in spec.sources if source.uri is not None} | dict(uris)
-    dry_run = bool(spec.dry_run)
-    return Report(gate, when, verdict, decide(verdict.outcome, dry_run=dry_run), dry_run, tuple(findings), places)
+    """Run all checks of a gate.
+
+    `uris` say where sources lie, over what the gate itself says; both may refer to the interval and to `args`. Rows that
+    fail checks with quarantine go to `quarantine`, those that do not to `passing`, if the decision is Continue: folders,
+    in which the file is named after the source. After `time_limit` seconds, what still runs is an Error of its check.
+    Without `score_lines` the score does not lower the verdict: somebody joins it with that of other checks first.
+
+    Raises CannotWrite when the rows that pass cannot be written.
+    """
+    places, unplaced = resolve_places(spec.sources, uris, when, args or {})
+    split = spec.quarantine
+    aside_file = target_file(quarantine, split.source) if quarantine is not None and split is not None else None
+    rest_file = target_file(passing, split.source) if passing is not None and split is not None else None
+    with closing(connect(resources or Resources())) as connection, TimeLimit(connection, time_limit) as limit:
+        opened = [source for source in spec.sources if source.name not in unplaced]
+        tables, broken = open_all(connection, opened, places, spec.data_checks())
+        broken |= unplaced
+        for source in spec.sources:
+            if source.baseline is not None and source.name in broken:
+                broken[source.name] = f"the baseline ({source.baseline}) is missing: {broken[source.name]}"
+        samples = draw_samples(connection, spec.sources, tables, broken)
+        files = [path for file in (aside_file, rest_file) if file is not None for path in writable(file)]
+        lock(connection, places.values(), files)
+        data = _Data(connection, limit, tables, broken, samples)
+        compiled, found = _compile_all(spec, data, when)
+        found |= _measure_all(data, compiled)
+        aside = None
+        to_set_aside = [row for row in compiled if row.check.quarantine]
+        if split is not None and split.source in tables and split.source not in broken:
+            aside = set_aside(connection, tables[split.source], to_set_aside, aside_file)
+            found |= {
+                row.check.name: _quarantined(found[row.check.name], aside, split.max_share) for row in to_set_aside
+            }
+        exempt = {exemption.check for exemption in spec.exemptions if exemption.expires > when.now}
+        findings = [replace(found[check.name], exempt=check.name in exempt) for check in spec.data_checks()]
+        lines = ScoreLines(spec.score.pass_, spec.score.warn) if spec.score is not None and score_lines else None
+        verdict = combine([finding.result() for finding in findings], lines)
+        decision = decide(verdict.outcome, dry_run=bool(spec.dry_run))
+        written = None
+        if rest_file is not None and aside is not None and not aside.problem and decision is Decision.CONTINUE:
+            written = write_passing(connection, tables[aside.source], to_set_aside, rest_file)
+    return Report(gate, when, verdict, decision, bool(spec.dry_run), tuple(findings), places, samples, aside, written)
 
 
 def evaluate_rows(spec: QualityGateSpec, source: str, row: Mapping[str, Any], when: When) -> list[Finding]:
@@ -113,135 +105,113 @@ def evaluate_rows(spec: QualityGateSpec, source: str, row: Mapping[str, Any], wh
 
     Checks on columns that the row does not have, and checks that are not about single rows, have no finding.
     """
-    with closing(connect(Resources(memory="64MB", threads=1))) as connection:
+    with closing(connect(Resources(memory="64MB", threads=1))) as connection, TimeLimit(connection, None) as limit:
         columns = ", ".join(f"{_value(value)} AS {quote(name)}" for name, value in row.items())
         connection.execute(f"CREATE TABLE {quote(source)} AS SELECT {columns}")
-        tables = {source: describe(connection, source)}
-        checks = [check for check in spec.data_checks() if check.on_data.source == source]
-        findings = _run(connection, spec.model_copy(update={"checks": checks}), tables, {}, when)
-    return [finding for finding in findings if finding.rows_failed is not None]
+        lock(connection, ())
+        checks = [
+            check.model_copy(update={"quarantine": None})
+            for check in spec.data_checks()
+            if check.on_data.source == source
+        ]
+        data = _Data(connection, limit, {source: describe(connection, source)}, {})
+        compiled, found = _compile_all(spec.model_copy(update={"checks": checks}), data, when)
+        found |= _measure_all(data, compiled)
+    return [found[check.name] for check in checks if found[check.name].rows_failed is not None]
 
 
-# -- checks -----------------------------------------------------------------------------------------------------------
+# -- compiling --------------------------------------------------------------------------------------------------------
 
 
-def _run(
-    connection: duckdb.DuckDBPyConnection,
-    spec: QualityGateSpec,
-    tables: Mapping[str, Table],
-    broken: Mapping[str, str],
-    when: When,
-) -> list[Finding]:
-    found: dict[str, Finding] = {}
-    fusible: dict[str, list[Compiled]] = {}
-    checks = spec.data_checks()
-    for check in checks:
-        missing = broken.get(check.on_data.source)
-        if missing is not None:
-            found[check.name] = Finding(check, Outcome.ERROR, missing)
-            continue
+def _compile_all(spec: QualityGateSpec, data: _Data, when: When) -> tuple[list[Compiled], dict[str, Finding]]:
+    """(checks that can be measured, findings of those that cannot)."""
+    compiled, found = [], {}
+    for check in spec.data_checks():
         try:
-            compiled = compile_check(check, tables, when)
+            compiled.append(_compile(spec, check, data, when))
         except CannotCompile as error:
             found[check.name] = Finding(check, Outcome.ERROR, str(error))
-            continue
-        if compiled.fused is not None:
-            fusible.setdefault(check.on_data.source, []).append(compiled)
-        else:
-            found[check.name] = _judge(compiled, _measure_alone(connection, compiled), connection)
-    for source, group in fusible.items():
-        for compiled, numbers in zip(group, _measure_fused(connection, source, group), strict=True):
-            found[compiled.check.name] = _judge(compiled, numbers, connection)
-    exempt = _exempt(spec, when.now)
-    return [replace(found[check.name], exempt=check.name in exempt) for check in checks]
+    return compiled, found
 
 
-Numbers = tuple[int, float | None] | str
-"""The two numbers of a check, or why they cannot be had."""
+def _compile(spec: QualityGateSpec, check: Check, data: _Data, when: When) -> Compiled:
+    for name in (check.on_data.source, *check.on_data.others):
+        if name in data.broken:
+            raise CannotCompile(data.broken[name])
+    compiled = compile_check(check, data.tables, when)
+    for expression in expressions(check.on_data):
+        if problem := refuse_expression(data.connection, expression):
+            raise CannotCompile(problem)
+    if check.on_data.sql is not None and (problem := refuse_query(data.connection, check.on_data.sql.query)):
+        raise CannotCompile(problem)
+    for name in compiled.whole:
+        if name in data.samples:
+            raise CannotCompile(f'this cannot be judged on a sample, and "{name}" is one ({data.samples[name]})')
+    if check.quarantine:
+        _check_quarantine(spec, compiled, data)
+    return compiled
 
 
-def _measure_fused(connection: duckdb.DuckDBPyConnection, source: str, group: Sequence[Compiled]) -> Iterator[Numbers]:
+def _check_quarantine(spec: QualityGateSpec, compiled: Compiled, data: _Data) -> None:
+    source = compiled.check.on_data.source
+    if spec.quarantine is None:
+        raise CannotCompile("quarantine needs spec.quarantine: the source and how many of its rows may be set aside")
+    if spec.quarantine.source != source:
+        raise CannotCompile(f'rows of "{spec.quarantine.source}" are set aside, not of "{source}"')
+    if compiled.measure is not Measure.ROWS:
+        raise CannotCompile("quarantine: this check is not about single rows, so there are none to set aside")
+    if source in data.samples:
+        raise CannotCompile(f'rows of a sample cannot be set aside, and "{source}" is one ({data.samples[source]})')
+
+
+# -- measuring --------------------------------------------------------------------------------------------------------
+
+
+def _measure_all(data: _Data, compiled: Sequence[Compiled]) -> dict[str, Finding]:
+    """Findings by check. Shared scans come first: what never ends is more often a query of its own."""
+    fusible: dict[str, list[Compiled]] = {}
+    for row in compiled:
+        if row.fused is not None:
+            fusible.setdefault(row.check.on_data.source, []).append(row)
+    measured = {
+        row.check.name: numbers
+        for source, group in fusible.items()
+        for row, numbers in zip(group, _measure_fused(data, source, group), strict=True)
+    }
+    for row in compiled:
+        if row.query is not None:
+            measured[row.check.name] = _query(data, row.query)
+    return {row.check.name: _finding(data, row, measured[row.check.name]) for row in compiled}
+
+
+def _measure_fused(data: _Data, source: str, group: Sequence[Compiled]) -> Iterator[Measurement]:
     try:
-        row = connection.execute(fuse(source, group)).fetchall()[0]
+        row = data.connection.execute(fuse(source, group)).fetchall()[0]
     except duckdb.Error:
         for compiled in group:
-            yield _query(connection, fuse(source, [compiled]))
+            yield _query(data, fuse(source, [compiled]))
         return
     for index in range(len(group)):
-        yield _numbers(row[2 * index], row[2 * index + 1])
+        yield read_row(row[2 * index], row[2 * index + 1])
 
 
-def _measure_alone(connection: duckdb.DuckDBPyConnection, compiled: Compiled) -> Numbers:
-    if compiled.query is None:
-        return (0, None)
-    user_query = compiled.check.on_data.sql
-    if user_query is not None and (problem := _not_a_select(connection, user_query.query)):
-        return problem
-    return _query(connection, compiled.query)
-
-
-def _not_a_select(connection: duckdb.DuckDBPyConnection, query: str) -> str | None:
-    """Why a user's query is refused: it must be one SELECT, so that a check changes nothing."""
+def _query(data: _Data, sql: str) -> Measurement:
+    if data.limit.over:
+        return str(data.limit)
     try:
-        statements = connection.extract_statements(query)
+        row = data.connection.execute(sql).fetchall()[0]
     except duckdb.Error as error:
-        return f"the query cannot be parsed: {first_line(error)}"
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        return "the query must be a single SELECT"
-    return None
+        return str(data.limit) if data.limit.over else first_line(error)
+    return read_row(*row)
 
 
-def _query(connection: duckdb.DuckDBPyConnection, sql: str) -> Numbers:
-    try:
-        row = connection.execute(sql).fetchall()[0]
-    except duckdb.Error as error:
-        return first_line(error)
-    return _numbers(row[0], row[1])
-
-
-def _numbers(evaluated: Any, measured: Any) -> Numbers:
-    if isinstance(measured, str | bytes | list | dict | bool):
-        return f"the check measured {measured!r}, which is no number"
-    return int(evaluated or 0), None if measured is None else float(measured)
-
-
-def _judge(compiled: Compiled, numbers: Numbers, connection: duckdb.DuckDBPyConnection) -> Finding:
-    check, bound = compiled.check, compiled.text
-    if isinstance(numbers, str):
-        return Finding(check, Outcome.ERROR, numbers, bound)
-    if compiled.measure is Measure.SCHEMA:
-        if compiled.problems:
-            return Finding(check, Outcome.FAIL, "; ".join(compiled.problems), bound)
-        return Finding(check, Outcome.PASS, "the columns are as stated", bound)
-    evaluated, measured = numbers
-    if compiled.measure is Measure.ROWS:
-        return _judge_rows(compiled, evaluated, int(measured or 0), connection)
-    empty_is_known = check.on_data.row_count is not None and check.on_data.row_count.min is not None
-    if evaluated == 0 and not empty_is_known:
-        return Finding(check, Outcome.INCONCLUSIVE, "there are no rows to judge", bound, measured, 0)
-    outcome, message = judge_value(measured, Bounds(*compiled.bounds))
-    return Finding(check, outcome, message, bound, _finite(measured), evaluated)
-
-
-def _judge_rows(compiled: Compiled, evaluated: int, failed: int, connection: duckdb.DuckDBPyConnection) -> Finding:
-    check, bound = compiled.check, compiled.text
-    if evaluated == 0:
-        return Finding(check, Outcome.INCONCLUSIVE, "there are no rows to judge", bound, None, 0, 0)
-    mostly = 1.0 if check.on_data.mostly is None else check.on_data.mostly
-    share = (evaluated - failed) / evaluated
-    # A share like 0.98 has no exact binary form: one part in a million million is given.
-    allowed = math.floor((1 - mostly) * evaluated + 1e-12 * evaluated)
-    passed = failed <= allowed
-    message = f"{failed} of {evaluated} rows fail"
-    if mostly < 1:
-        bound += f" for at least {mostly:.6g} of rows"
-        message += f" ({share:.6g} hold)"
-    samples = () if failed == 0 else _samples(connection, compiled)
-    return Finding(check, Outcome.PASS if passed else Outcome.FAIL, message, bound, share, evaluated, failed, samples)
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _finding(data: _Data, compiled: Compiled, measured: Measurement) -> Finding:
+    failed = not isinstance(measured, str) and compiled.measure is Measure.ROWS and bool(measured.value)
+    found = judge(compiled, measured, _samples(data.connection, compiled) if failed else ())
+    # A query may read any source.
+    read = data.samples if compiled.check.on_data.sql is not None else (compiled.check.on_data.source, *compiled.tables)
+    parts = [f"{name}: {data.samples[name]}" for name in read if name in data.samples]
+    return replace(found, sampled="; ".join(parts))
 
 
 def _samples(connection: duckdb.DuckDBPyConnection, compiled: Compiled) -> tuple[Mapping[str, Any], ...]:
@@ -261,8 +231,23 @@ def _samples(connection: duckdb.DuckDBPyConnection, compiled: Compiled) -> tuple
     )
 
 
-def _exempt(spec: QualityGateSpec, now: datetime) -> set[str]:
-    return {exemption.check for exemption in spec.exemptions if exemption.expires > now}
+def _quarantined(found: Finding, aside: SetAside, most: float) -> Finding:
+    """What a check with quarantine comes to: a warning, while the share of all that is set aside stays in its limit."""
+    if found.outcome not in (Outcome.PASS, Outcome.FAIL) or not found.rows_failed:
+        return found
+    if aside.problem:
+        return replace(found, outcome=Outcome.ERROR, message=f"{found.message}; {aside.problem}")
+    rows = f"{aside.rows} rows"
+    if aside.uri is None:
+        return replace(
+            found, outcome=Outcome.FAIL, message=f"{found.message}; {rows} are to be set aside, and no place was given"
+        )
+    share = f"{100 * aside.share:.3g} %"
+    # A share like 0.01 has no exact binary form: one part in a million million is given.
+    if aside.rows > (most + 1e-12) * aside.total:
+        limit = f"more than {100 * most:.3g} %"
+        return replace(found, outcome=Outcome.FAIL, message=f"{found.message}; {rows} set aside ({share}), {limit}")
+    return replace(found, outcome=Outcome.WARN, message=f"{found.message}; {rows} set aside ({share})")
 
 
 def _value(value: Any) -> str:

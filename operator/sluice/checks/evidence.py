@@ -9,11 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 from sluice.api.base import Json
-from sluice.checks.engine import Finding, Report
-from sluice.planning.verdicts import Outcome
+from sluice.checks.report import Finding, Report, SetAside
+from sluice.planning.verdicts import BADNESS, Outcome
 
 MAX_SHORT_BYTES = 3500
 """The short form travels in a termination message of at most 4096 bytes."""
+MAX_LINE_BYTES = 256 * 1024
+"""The whole report travels in one line of a container's log."""
 MAX_CELL = 200
 MAX_MESSAGE = 300
 
@@ -32,11 +34,14 @@ def to_json(report: Report) -> dict[str, Json]:
         if report.when.start is not None and report.when.end is not None
         else None,
         "sources": dict(report.sources),
+        "sampled": dict(report.samples),
+        "quarantine": _set_aside(report.quarantine) if report.quarantine is not None else None,
+        "passing": {"uri": report.passing.uri, "rows": report.passing.rows} if report.passing is not None else None,
         "checks": [_check(finding) for finding in report.findings],
     }
 
 
-def _check(finding: Finding) -> Json:
+def _check(finding: Finding) -> dict[str, Json]:
     return {
         "name": finding.check.name,
         "outcome": finding.outcome,
@@ -47,7 +52,19 @@ def _check(finding: Finding) -> Json:
         "value": finding.value,
         "rowsEvaluated": finding.rows_evaluated,
         "rowsFailed": finding.rows_failed,
+        "sampled": finding.sampled or None,
         "samples": [{name: _cell(value) for name, value in row.items()} for row in finding.samples],
+    }
+
+
+def _set_aside(aside: SetAside) -> Json:
+    return {
+        "source": aside.source,
+        "rows": aside.rows,
+        "of": aside.total,
+        "share": aside.share,
+        "uri": aside.uri,
+        "problem": aside.problem or None,
     }
 
 
@@ -67,26 +84,102 @@ def _cell(value: Any) -> Json:
             return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "\u2026"
 
 
-def to_short(report: Report, uri: str | None) -> dict[str, Json]:
-    """What a status holds: the verdict, and of the checks that did not pass as many as fit."""
-    short: dict[str, Json] = {
-        "verdict": report.verdict.outcome,
-        "decision": report.decision,
-        "score": report.verdict.score,
-        "message": report.verdict.message[:MAX_MESSAGE],
-        "checks": len(report.findings),
-    }
-    if uri is not None:
-        short["evidence"] = uri
-    failed: list[Json] = []
+def to_lines(report: Report) -> list[str]:
+    """The report for a terminal: a line for each check, then what went where, then the verdict."""
+    lines = []
     for finding in report.findings:
+        exempt = " (exempt)" if finding.exempt else ""
+        found = finding.message
+        if finding.rows_evaluated is not None and finding.rows_failed is None:
+            found += f" (over {finding.rows_evaluated} rows)"
+        if finding.sampled:
+            found += f" (sample of {finding.sampled})"
+        head = f"{finding.outcome:12} {finding.severity:5} {finding.check.name}{exempt}"
+        lines.append(f"{head}: {finding.bound or '-'} | {found}")
+    if report.quarantine is not None and report.quarantine.uri is not None:
+        lines.append(f"set aside: {report.quarantine.rows} rows in {report.quarantine.uri}")
+    if report.passing is not None:
+        lines.append(f"passing: {report.passing.rows} rows in {report.passing.uri}")
+    verdict = report.verdict
+    dry = ", dry run" if report.dry_run else ""
+    lines.append(
+        f"{report.gate}: {verdict.outcome}, score {verdict.score:g}, {report.decision}{dry}: {verdict.message}"
+    )
+    return lines
+
+
+def to_line(report: Report, limit: int = MAX_LINE_BYTES) -> str:
+    """The whole report as JSON in one line of at most `limit` bytes.
+
+    What does not fit is left out, sample rows first, then the ends of messages and bounds; then `truncated` is true.
+    """
+    document = to_json(report)
+    line = _dumped(document)
+    for longest in (None, 300, 100, 30):
+        if len(line.encode()) <= limit:
+            break
+        checks: list[Json] = [
+            {
+                **_check(finding),
+                "samples": [],
+                "message": finding.message[:longest],
+                "bound": finding.bound[:longest],
+            }
+            for finding in report.findings
+        ]
+        line = _dumped({**document, "truncated": True, "checks": checks})
+    return line
+
+
+def to_short(report: Report, report_uri: str | None = None, limit: int = MAX_SHORT_BYTES) -> str:
+    """What a status holds, as JSON of at most `limit` bytes: the verdict, and of the checks that did not pass as many as
+    fit, the worst first. The same report gives the same text.
+    """
+    verdict, aside, passing = report.verdict, report.quarantine, report.passing
+    short: dict[str, Json] = {
+        "verdict": verdict.outcome,
+        "decision": report.decision,
+        "score": verdict.score,
+        "weight": verdict.weight,
+        "counting": verdict.counting,
+        "worst": verdict.worst_check,
+        "message": verdict.message[:MAX_MESSAGE],
+        "evaluatedAt": report.when.now.isoformat(),
+        "dryRun": report.dry_run,
+        "rows": passing.rows if passing is not None else None,
+        "uri": passing.uri if passing is not None else None,
+        "quarantined": aside.rows if aside is not None else None,
+        "quarantineUri": aside.uri if aside is not None else None,
+        "reportUri": report_uri,
+    }
+    short = {name: value for name, value in short.items() if value is not None}
+    for name in ("reportUri", "quarantineUri", "message", "uri"):
+        if len(_dumped({**short, "checks": []}).encode()) > limit:
+            short.pop(name, None)
+    rows: list[Json] = []
+    for finding in sorted(report.findings, key=_badness, reverse=True):
         if finding.outcome is Outcome.PASS:
             continue
-        row: Json = {"name": finding.check.name, "outcome": finding.outcome, "message": finding.message[:MAX_MESSAGE]}
-        if len(json.dumps({**short, "failed": [*failed, row]}).encode()) > MAX_SHORT_BYTES:
+        row: dict[str, Json] = {
+            "name": finding.check.name,
+            "outcome": finding.outcome,
+            "message": finding.message[:MAX_MESSAGE],
+        }
+        if finding.value is not None:
+            row["value"] = finding.value
+        if len(_dumped({**short, "checks": [*rows, row]}).encode()) > limit:
             break
-        failed.append(row)
-    return {**short, "failed": failed}
+        rows.append(row)
+    return _dumped({**short, "checks": rows})
+
+
+def _badness(finding: Finding) -> tuple[int, int, float]:
+    result = finding.result()
+    return BADNESS[result.effective], BADNESS[finding.outcome], result.weight
+
+
+def _dumped(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
@@ -112,7 +205,15 @@ def to_html(report: Report) -> str:
     """The report as one page without scripts or links to anything outside. All that comes from data is escaped."""
     rows = "".join(_row(finding) for finding in report.findings)
     samples = "".join(_samples(finding) for finding in report.findings if finding.samples)
-    sources = "".join(f"<tr><td>{_e(name)}</td><td>{_e(uri)}</td></tr>" for name, uri in report.sources.items())
+    sources = "".join(
+        f"<tr><td>{_e(name)}</td><td>{_e(uri)}</td><td>{_e(report.samples.get(name, 'all rows'))}</td></tr>"
+        for name, uri in report.sources.items()
+    )
+    moved = ""
+    if report.quarantine is not None and report.quarantine.uri is not None:
+        moved += f"<p>{report.quarantine.rows:,} rows were set aside in {_e(report.quarantine.uri)}.</p>"
+    if report.passing is not None:
+        moved += f"<p>{report.passing.rows:,} rows went on in {_e(report.passing.uri)}.</p>"
     interval = ""
     if report.when.start is not None and report.when.end is not None:
         interval = f", data from {_e(report.when.start.isoformat())} to {_e(report.when.end.isoformat())}"
@@ -126,7 +227,8 @@ def to_html(report: Report) -> str:
         f"<p>Evaluated {_e(report.when.now.isoformat())}{interval}.</p>"
         '<div class="scroll"><table><tr><th>Check</th><th>Outcome</th><th>Severity</th><th>What has to hold</th>'
         f"<th>What was found</th><th>Rows looked at</th></tr>{rows}</table></div>"
-        f"{samples}<h2>Sources</h2><table><tr><th>Name</th><th>Place</th></tr>{sources}</table></body></html>\n"
+        f"{moved}{samples}<h2>Sources</h2><table>"
+        f"<tr><th>Name</th><th>Place</th><th>Looked at</th></tr>{sources}</table></body></html>\n"
     )
 
 

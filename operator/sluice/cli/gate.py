@@ -20,8 +20,7 @@ from sluice.cli.options import Context, Kubeconfig, Namespace, Place, RunName, V
 
 if TYPE_CHECKING:
     from sluice.api.gate import Examples, QualityGateSpec
-    from sluice.checks.compile import When
-    from sluice.checks.engine import Report
+    from sluice.checks.sql import When
 
 app = typer.Typer(no_args_is_help=True, help="Try a QualityGate on files, and see what gates came to in runs.")
 
@@ -48,7 +47,7 @@ def run(
     """
     _need_duckdb()
     from sluice.checks.engine import evaluate
-    from sluice.checks.evidence import to_html, to_json
+    from sluice.checks.evidence import to_html, to_json, to_lines
     from sluice.checks.sources import Resources
     from sluice.planning.verdicts import Decision
 
@@ -59,7 +58,7 @@ def run(
     if output == "json":
         typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
     else:
-        _show(report)
+        typer.echo("\n".join(to_lines(report)))
         if names := ", ".join(check.name for check in spec.metric_checks()):
             typer.echo(f"not looked at here, since metrics are asked in the cluster: {names}")
         if html is not None:
@@ -152,20 +151,6 @@ def _try(spec: QualityGateSpec, examples: Examples, row: object, *, passing: boo
     return None
 
 
-def _show(report: Report) -> None:
-    for finding in report.findings:
-        exempt = " (exempt)" if finding.exempt else ""
-        found = finding.message
-        if finding.rows_evaluated is not None and finding.rows_failed is None:
-            found += f" (over {finding.rows_evaluated} rows)"
-        typer.echo(
-            f"{finding.outcome:12} {finding.severity:5} {finding.check.name}{exempt}: {finding.bound or '-'} | {found}"
-        )
-    verdict = report.verdict
-    dry = ", dry run" if report.dry_run else ""
-    typer.echo(f"{report.gate}: {verdict.outcome}, score {verdict.score:g}, {report.decision}{dry}: {verdict.message}")
-
-
 def _load(path: Path) -> tuple[str, QualityGateSpec]:
     """(name, spec) of the only QualityGate in a file."""
     from sluice.api.gate import QualityGateSpec
@@ -208,7 +193,7 @@ def _uris(spec: QualityGateSpec, data: list[str]) -> dict[str, str]:
 
 
 def _when(interval: str | None) -> When:
-    from sluice.checks.compile import When
+    from sluice.checks.sql import When
 
     now = datetime.now(UTC)
     if interval is None:

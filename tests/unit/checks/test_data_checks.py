@@ -8,9 +8,10 @@ import duckdb
 import pytest
 
 from sluice.api.gate import QualityGateSpec
-from sluice.checks.compile import When
-from sluice.checks.engine import Report, evaluate
+from sluice.checks.engine import evaluate
 from sluice.checks.presets import PRESETS
+from sluice.checks.report import Report
+from sluice.checks.sql import When
 from sluice.planning.verdicts import Decision, Outcome
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -8,7 +8,8 @@ def columns(context: Context) -> Compiled:
     wanted = context.data.columns
     assert wanted is not None
     types: dict[str, str] = {}
-    exact, text, tables = wanted.exact, "", ()
+    exact, text = wanted.exact, ""
+    tables: tuple[str, ...] = ()
     if wanted.same_as is not None:
         types |= context.other(wanted.same_as).columns
         exact = True if exact is None else exact

@@ -109,7 +109,7 @@ def _sampled(context: Context, other: Table, keys: list[str], rows: int) -> str:
     same = " AND ".join(f"x.{key} IS NOT DISTINCT FROM s.{key}" for key in keys)
     drawn = (
         f"SELECT {listed(keys)} FROM {quote(context.table.name)} WHERE {context.looked_at()} "
-        f"GROUP BY ALL ORDER BY hash({listed(keys)}) LIMIT {plain(rows)}"
+        f"GROUP BY {listed(keys)} ORDER BY hash({listed(keys)}) LIMIT {plain(rows)}"
     )
     chosen = f"WHERE EXISTS (SELECT 1 FROM s WHERE {same})"
     return (

@@ -65,8 +65,9 @@ class Play:
 
     @property
     def set_aside(self) -> list[dict[str, Any]]:
-        """The rows in quarantine, each with the names of the checks that it fails."""
-        return rows_of(self.folder / "screen" / "quarantine" / "flights.parquet")
+        """The rows in quarantine, each with the names of the checks that it fails; none where there is no file."""
+        file = self.folder / "screen" / "quarantine" / "flights.parquet"
+        return rows_of(file) if file.exists() else []
 
     def published(self) -> dict[str, bytes]:
         """The content of every published file, by its path."""

@@ -23,7 +23,7 @@ CLAIM: Manifest = {
 }
 WRITE = (
     "printf 'id,amount,phone\\n%s' '$(params.rows)' > /data/orders.csv; "
-    "echo '{\"uri\": \"/data/orders.csv\"}' > $SLUICE_OUTPUTS"
+    'echo \'{"uri": "/data/orders.csv"}\' > $SLUICE_OUTPUTS'
 )
 GOOD = "1,10,9876543210\n2,20,9876543211\n3,30,9876543212\n"
 BAD = "1,10,9876543210\n2,-20,9876543211\n3,30,12\n"

@@ -145,7 +145,12 @@ STOPPED = (
         "screen",
         "carrier",
     ),
-    Way("negative-distance", spoiled(20, lambda row: {"distance": f"-{row['distance']}"}, "distance"), "screen", "distance"),
+    Way(
+        "negative-distance",
+        spoiled(20, lambda row: {"distance": f"-{row['distance']}"}, "distance"),
+        "screen",
+        "distance",
+    ),
     Way("tail-number-garbage", spoiled(10, lambda _: {"tailnum": "#REF!"}, "tail-number"), "screen", "tail-number"),
     Way("text-for-a-number", spoiled(10, lambda _: {"arr_delay": "late"}, "minutes", of=has_left), "screen", "minutes"),
     Way(

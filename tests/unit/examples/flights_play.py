@@ -137,9 +137,9 @@ def play_to_its_end(day: date, source: Path, volume: Path, run: str = "") -> Pla
     ends: dict[str, End] = {}
 
     def run_one(declared: Mapping[str, Any]) -> None:
-        name = declared["name"]
+        name, written = declared["name"], dict[str, Any]()
         if any(ends[before].phase != "Succeeded" for before in declared.get("dependsOn", ())):
-            ends[name], written = End("UpstreamFailed"), {}
+            ends[name] = End("UpstreamFailed")
         elif "gate" in declared:
             ends[name], written = run_gate(declared, known, volume)
         else:
@@ -173,7 +173,7 @@ def facts(day: date, source: Path, run: str = "") -> dict[str, Json]:
     }
 
 
-def run_gate(declared: Mapping[str, Any], known: Mapping[str, Json], volume: Path) -> tuple[End, Mapping[str, Any]]:
+def run_gate(declared: Mapping[str, Any], known: Mapping[str, Json], volume: Path) -> tuple[End, dict[str, Any]]:
     """Evaluate a gate step as the file declares it; return how it ended and its outputs."""
     spec = DataPipelineSpec.model_validate(pipeline())
     [step] = [one for one in spec.steps if one.name == declared["name"]]
@@ -205,7 +205,7 @@ def run_gate(declared: Mapping[str, Any], known: Mapping[str, Json], volume: Pat
     return End(str(ended.phase), str(ended.reason or ""), ended.message or ""), dict(ended.outputs or {})
 
 
-def run_step(declared: Mapping[str, Any], known: Mapping[str, Json], volume: Path) -> tuple[int, Mapping[str, Any]]:
+def run_step(declared: Mapping[str, Any], known: Mapping[str, Json], volume: Path) -> tuple[int, dict[str, Any]]:
     """Run one step as the file declares it; return its exit code and its outputs."""
     python, flag, module = declared["command"]
     assert (python, flag) == ("python3", "-m")

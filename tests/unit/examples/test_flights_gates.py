@@ -1,6 +1,8 @@
 """The gates of the flights example: real days pass, broken ones stop before anything is published."""
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date
@@ -11,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from sluice.cli.main import app
-from tests.unit.examples.flights_broken import BORNE, STOPPED, Expected, Way, write
+from tests.unit.examples import flights_broken
+from tests.unit.examples.flights_broken import BORNE, STOPPED, WAYS, Expected, Way, write
 from tests.unit.examples.flights_play import (
     AFTER_BLIZZARD,
     BLIZZARD,
@@ -173,15 +176,19 @@ def test_the_interval_run_again_over_the_mended_source_publishes_all(
     assert replay.published() == Play(volume, {}, volume).published()
 
 
-def test_what_is_expected_of_a_broken_source_lies_beside_it(source: Path, tmp_path: Path) -> None:
-    way = BORNE[0]
-    assert write(way, source, NEW_YEAR, tmp_path) == Expected.read(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "airlines.csv",
-        "expected.json",
-        "flights.csv",
-        "planes.csv",
-    ]
+def test_the_program_that_breaks_sources_needs_nothing_but_python(source: Path, tmp_path: Path) -> None:
+    """It runs in a pod of the example's image, where there are no tests."""
+    program = tmp_path / "break.py"
+    program.write_text(Path(flights_broken.__file__).read_text())
+    command = [sys.executable, "-I", str(program), "2013-01-01", str(source), str(tmp_path / "broken")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert {folder.name for folder in (tmp_path / "broken").iterdir()} == {way.name for way in WAYS}
+    for way in WAYS:
+        folder, here = tmp_path / "broken" / way.name, tmp_path / "here" / way.name
+        assert Expected.read(folder) == write(way, source, NEW_YEAR, here)
+        assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in here.iterdir())
+        assert all(path.read_bytes() == (here / path.name).read_bytes() for path in folder.iterdir())
 
 
 @pytest.mark.parametrize("name", ["raw", "clean"])

@@ -29,6 +29,7 @@ def lock(connection: duckdb.DuckDBPyConnection, readable: Iterable[str], writabl
             folders.append(uri.rstrip("/") + "/")
         else:
             paths.append(uri)
+    connection.execute("SET enable_progress_bar = false")  # it would stand between the lines of the report
     connection.execute("SET python_enable_replacements = false")
     connection.execute("SET autoinstall_known_extensions = false")
     connection.execute("SET autoload_known_extensions = false")

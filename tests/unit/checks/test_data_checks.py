@@ -29,9 +29,24 @@ TABLES = {
     "weird": "SELECT * FROM (VALUES (1, 'nan'::DOUBLE), (2, 'inf'::DOUBLE), (3, 1.0)) v(id, x)",
     "doubles": "SELECT i // 2 AS id, i AS x, (i % 10)::DOUBLE AS y FROM range(20) r(i)",
     "far": "SELECT i AS id, (i % 10 + 100)::DOUBLE AS x, 'odd' AS kind FROM range(20) r(i)",
+    "days": "SELECT DATE '2025-12-01' + (i // 10)::INTEGER AS day, 100 + (i // 10) % 3 + (i % 10) / 10 AS x, 5.0 AS flat, "
+    "'k' || i AS key FROM range(300) r(i)",
+    "today": "SELECT DATE '2026-01-01' AS day, 101 + i / 10 AS x, 5.0 AS flat, 'k' || i AS key FROM range(10) r(i)",
+    "odd_day": "SELECT DATE '2026-01-01' AS day, 900 + i AS x, 6.0 AS flat FROM range(10) r(i)",
+    "again": "SELECT DATE '2025-12-10' AS day, 900 + i AS x FROM range(10) r(i)",
+    "changed": "SELECT i AS id, (CASE WHEN i = 7 THEN -1 ELSE i % 10 END)::DOUBLE AS x FROM range(20) r(i)",
+    "pair": "SELECT i AS id, (i % 10)::DOUBLE AS x FROM range(20) r(i)",
+    "wider": "SELECT i AS id, (i % 10)::DOUBLE AS x, 'a' AS more FROM range(20) r(i)",
+    "retyped": "SELECT 'a' || i AS id, (i % 10)::DOUBLE AS x FROM range(20) r(i)",
+    "paid": "SELECT i AS id, CASE WHEN i % 4 = 0 THEN 'refunded' ELSE 'paid' END AS status, "
+    "CASE WHEN i % 4 = 0 THEN -1.5 ELSE 1.5 END AS amount FROM range(20) r(i)",
     "text": "SELECT * FROM (VALUES ('a1'), ('b22'), ('c')) v(word)",
 }
 
+MAD = {"history": "days", "by": "day", "method": "MAD"}
+ZSCORE = MAD | {"method": "ZScore"}
+
+# fmt: off
 CASES: list[tuple[str, dict[str, Any], Outcome]] = [
     # rows
     ("t", {"rowCount": {"min": 20, "max": 20}}, PASS),
@@ -168,12 +183,100 @@ CASES: list[tuple[str, dict[str, Any], Outcome]] = [
     ("t", {"drift": {"column": "kind", "source": "far", "method": "KS", "max": 0.2}}, ERROR),
     ("t", {"drift": {"column": "x", "source": "empty", "method": "KS", "max": 1}}, INCONCLUSIVE),
     ("t", {"drift": {"column": "x", "source": "empty", "method": "PSI", "max": 9}}, INCONCLUSIVE),
+    # conditions that hold under a condition
+    ("paid", {"conditional": {"when": "status = 'refunded'", "then": "amount < 0"}}, PASS),
+    ("paid", {"conditional": {"when": "status = 'paid'", "then": "amount < 0"}}, FAIL),
+    ("paid", {"conditional": {"when": "id < 8", "then": "amount > 0"}, "mostly": 0.75}, PASS),
+    ("paid", {"conditional": {"when": "id < 8", "then": "amount > 0"}, "mostly": 0.76}, FAIL),
+    ("paid", {"conditional": {"when": "status = 'lost'", "then": "amount < 0"}}, INCONCLUSIVE),
+    ("paid", {"conditional": {"when": "TRUE", "then": "NULL"}}, FAIL),
+    ("paid", {"conditional": {"when": "nonsense", "then": "TRUE"}}, ERROR),
+    ("paid", {"conditional": {"when": "TRUE", "then": "TRUE) OR (TRUE"}}, ERROR),
+    ("paid", {"conditional": {"when": "status = 'refunded'", "then": "amount < 0"}, "where": "id > 4"}, PASS),
+    # shares
+    ("paid", {"ratio": {"numerator": "status = 'refunded'", "max": 0.25}}, PASS),
+    ("paid", {"ratio": {"numerator": "status = 'refunded'", "max": 0.2}}, FAIL),
+    ("paid", {"ratio": {"numerator": "status = 'refunded'", "denominator": "id < 4", "min": 0.25, "max": 0.25}}, PASS),
+    ("paid", {"ratio": {"numerator": "amount > 0", "denominator": "status = 'paid'", "min": 1}}, PASS),
+    ("paid", {"ratio": {"numerator": "TRUE", "denominator": "id > 99", "min": 0}}, INCONCLUSIVE),
+    ("paid", {"ratio": {"numerator": "TRUE", "min": 0}, "where": "id > 99"}, INCONCLUSIVE),
+    ("paid", {"ratio": {"numerator": "TRUE"}}, ERROR),
+    ("paid", {"ratio": {"numerator": "lost = 1", "max": 1}}, ERROR),
+    ("empty", {"ratio": {"numerator": "TRUE", "max": 1}}, INCONCLUSIVE),
+    # schema drift
+    ("changed", {"columns": {"sameAs": "pair"}}, PASS),
+    ("wider", {"columns": {"sameAs": "pair"}}, FAIL),
+    ("wider", {"columns": {"sameAs": "pair", "exact": False}}, PASS),
+    ("pair", {"columns": {"sameAs": "wider"}}, FAIL),
+    ("pair", {"columns": {"sameAs": "retyped"}}, FAIL),
+    ("pair", {"columns": {"sameAs": "gone"}}, ERROR),
+    ("pair", {"columns": {}}, ERROR),
+    # against history
+    ("today", {"anomaly": {"column": "x", "function": "mean", **MAD, "max": 3.5}}, PASS),
+    ("today", {"anomaly": {"column": "x", "function": "mean", **ZSCORE, "max": 3}}, PASS),
+    ("odd_day", {"anomaly": {"column": "x", "function": "mean", **MAD, "max": 3.5}}, FAIL),
+    ("odd_day", {"anomaly": {"column": "x", "function": "mean", **ZSCORE, "max": 3}}, FAIL),
+    ("again", {"anomaly": {"column": "x", "function": "max", **MAD, "max": 3.5}}, FAIL),
+    ("days", {"anomaly": {"column": "x", "function": "mean", **MAD, "max": 9}}, INCONCLUSIVE),
+    ("today", {"anomaly": {"function": "count", **MAD, "max": 0}}, PASS),
+    ("today", {"anomaly": {"function": "count", **MAD, "max": 9}, "where": "x < 101.55"}, PASS),
+    ("today", {"anomaly": {"column": "flat", "function": "mean", **MAD, "max": 0}}, PASS),
+    ("today", {"anomaly": {"column": "flat", "function": "mean", **ZSCORE, "max": 0}}, PASS),
+    ("odd_day", {"anomaly": {"column": "flat", "function": "mean", **MAD, "max": 99}}, FAIL),
+    ("odd_day", {"anomaly": {"column": "flat", "function": "mean", **ZSCORE, "max": 99}}, FAIL),
+    ("today", {"anomaly": {"column": "x", "function": "mean", **MAD, "max": 9, "minPoints": 31}}, INCONCLUSIVE),
+    ("today", {"anomaly": {"column": "x", "function": "mean", **MAD, "max": 9, "minPoints": 30}}, PASS),
+    ("today", {"anomaly": {"column": "x", "function": "stdev", **MAD, "max": 9}, "where": "x > 101.85"}, INCONCLUSIVE),
+    ("today", {"anomaly": {"column": "x", "function": "mean", **MAD, "max": 9}, "where": "x < 0"}, INCONCLUSIVE),
+    ("today", {"anomaly": {"function": "mean", **MAD, "max": 9}}, ERROR),
+    ("today", {"anomaly": {"column": "key", "function": "mean", **MAD, "max": 9}}, ERROR),
+    ("today", {"anomaly": {"column": "x", "function": "mean", "history": "gone", "by": "day", "method": "MAD", "max": 9}}, ERROR),
+    ("today", {"anomaly": {"column": "x", "function": "mean", "history": "days", "by": "lost", "method": "MAD", "max": 9}}, ERROR),
+    # whole rows of some keys
+    ("pair", {"reconcile": {"source": "changed", "keys": ["id"], "sampleRows": 20}}, FAIL),
+    ("pair", {"reconcile": {"source": "changed", "keys": ["id"], "sampleRows": 20, "columns": ["id"]}}, PASS),
+    ("pair", {"reconcile": {"source": "pair", "keys": ["id"], "sampleRows": 5, "sums": ["x"]}}, PASS),
+    ("pair", {"reconcile": {"source": "wider", "keys": ["id"], "sampleRows": 5}}, PASS),
+    ("wider", {"reconcile": {"source": "pair", "keys": ["id"], "sampleRows": 5}}, ERROR),
+    ("pair", {"reconcile": {"source": "gone", "keys": ["id"], "sampleRows": 5}}, ERROR),
+    # what users write in SQL gets at nothing but the sources
+    ("t", {"sql": {"query": "SELECT * FROM read_csv('/etc/passwd')"}}, ERROR),
+    ("t", {"sql": {"query": "SELECT * FROM read_text('/etc/passwd')"}}, ERROR),
+    ("t", {"sql": {"query": "SELECT * FROM '/etc/passwd'"}}, ERROR),
+    ("t", {"sql": {"query": "SELECT * FROM glob('/etc/*') LIMIT 0"}}, ERROR),
+    ("t", {"row": {"expression": "(SELECT count(*) FROM read_csv('/etc/passwd')) > 0"}}, ERROR),
+    ("t", {"row": {"expression": "TRUE"}, "where": "(SELECT count(*) FROM read_text('/etc/passwd')) > 0"}, ERROR),
+    ("t", {"row": {"expression": "TRUE) FROM t; COPY t TO '/tmp/stolen.csv'; SELECT (TRUE"}}, ERROR),
+    ("t", {"row": {"expression": "TRUE --"}}, ERROR),
+    ("t", {"row": {"expression": "id, x"}}, ERROR),
+    ("t", {"sql": {"query": "ATTACH '/tmp/stolen.db'"}}, ERROR),
+    ("t", {"sql": {"query": "INSTALL httpfs"}}, ERROR),
+    ("t", {"sql": {"query": "LOAD httpfs"}}, ERROR),
+    ("t", {"sql": {"query": "PRAGMA database_list"}}, ERROR),
+    ("t", {"sql": {"query": "SET threads = 1"}}, ERROR),
+    ("t", {"sql": {"query": "SELECT * FROM uris"}}, ERROR),
+    ("t", {"sql": {"query": "SELECT 'text'"}}, FAIL),
+    ("t", {"sql": {"query": "SELECT NULL"}}, FAIL),
+    ("t", {"sql": {"query": "SELECT * FROM t WHERE x = 'text'"}}, ERROR),
+    # what is not a number, and what is not there
+    ("weird", {"range": {"column": "x", "min": 0, "max": 5}, "mostly": 0.3}, PASS),
+    ("weird", {"aggregate": {"column": "x", "function": "sum", "min": 0}}, INCONCLUSIVE),
+    ("weird", {"drift": {"column": "x", "source": "weird", "method": "KS", "max": 0}}, PASS),
+    ("nothing", {"unique": {"columns": ["id", "tail"]}}, INCONCLUSIVE),
+    ("nothing", {"regex": {"column": "tail", "pattern": ".*"}}, INCONCLUSIVE),
+    ("nothing", {"length": {"column": "tail", "min": 0}}, INCONCLUSIVE),
+    ("nothing", {"inSet": {"column": "tail", "values": ["a"]}}, INCONCLUSIVE),
+    ("nothing", {"aggregate": {"column": "tail", "function": "nullShare", "max": 1}}, PASS),
+    ("nothing", {"aggregate": {"column": "tail", "function": "distinct", "max": 1}}, INCONCLUSIVE),
+    ("t", {"regex": {"column": "tail", "pattern": "(N|N1|N10)*[0-9]*(a|aa)+b"}}, FAIL),
+    ("t", {"regex": {"column": "tail", "pattern": "(?<=N)1"}}, ERROR),
     # what is asserted
     ("t", {}, ERROR),
     ("t", {"rowCount": {"min": 1}, "notNull": {"columns": ["id"]}}, ERROR),
     ("gone", {"rowCount": {"min": 1}}, ERROR),
     ("t", {"notNull": {"columns": ["id"]}, "where": "nonsense("}, ERROR),
 ]
+# fmt: on
 
 
 @pytest.fixture(scope="module", params=["parquet", "csv"])
@@ -203,6 +306,33 @@ def test_a_check_comes_out_as_stated(
     finding = evaluate("g", gate({"data": {"source": source, **assertion}}), uris, WHEN).findings[0]
     assert finding.outcome is expected, finding.message
     assert finding.message
+
+
+@pytest.fixture(scope="module")
+def shuffled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The tables with their rows in another order."""
+    folder: Path = tmp_path_factory.mktemp("shuffled")
+    for name, sql in TABLES.items():
+        order = f"SELECT * FROM ({sql}) s ORDER BY hash(s)"
+        duckdb.execute(f"COPY ({order}) TO '{folder}/{name}.parquet' (FORMAT parquet)")
+    return {name: f"{folder}/{name}.parquet" for name in TABLES}
+
+
+@pytest.mark.parametrize(
+    ("source", "assertion", "expected"), CASES, ids=[f"{n}-{row[0]}" for n, row in enumerate(CASES)]
+)
+def test_the_order_of_rows_does_not_matter(
+    shuffled: dict[str, str], source: str, assertion: dict[str, Any], expected: Outcome
+) -> None:
+    finding = evaluate("g", gate({"data": {"source": source, **assertion}}), shuffled, WHEN).findings[0]
+    assert finding.outcome is expected, finding.message
+
+
+def test_every_finding_that_knows_its_number_says_over_how_many_rows(uris: dict[str, str]) -> None:
+    for source, assertion, expected in CASES:
+        if expected in (PASS, FAIL):
+            finding = evaluate("g", gate({"data": {"source": source, **assertion}}), uris, WHEN).findings[0]
+            assert finding.rows_evaluated is not None, assertion
 
 
 def run(spec: QualityGateSpec, uris: dict[str, str]) -> Report:

@@ -107,10 +107,8 @@ def _sampled(context: Context, other: Table, keys: list[str], rows: int) -> str:
     for name in names:
         other.column(name)
     same = " AND ".join(f"x.{key} IS NOT DISTINCT FROM s.{key}" for key in keys)
-    drawn = (
-        f"SELECT {listed(keys)} FROM {quote(context.table.name)} WHERE {context.looked_at()} "
-        f"GROUP BY {listed(keys)} ORDER BY hash({listed(keys)}) LIMIT {plain(rows)}"
-    )
+    distinct = f"SELECT DISTINCT {listed(keys)} FROM {quote(context.table.name)} WHERE {context.looked_at()}"
+    drawn = f"SELECT * FROM ({distinct}) ORDER BY hash({listed(keys)}) LIMIT {plain(rows)}"
     chosen = f"WHERE EXISTS (SELECT 1 FROM s WHERE {same})"
     return (
         f"WITH s AS ({drawn}), "

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,8 @@ def write(way: Way, source: Path, day: date, folder: Path) -> Expected:
     # The columns of a broken row are those of all of them, in order; without rows those of the source.
     _write(folder / "flights.csv", list(broken.rows[0]) if broken.rows else header, broken.rows)
     for name in TABLES:
-        if (changed := way.tables(name, _read(source / name))) != _read(source / name):
+        whole_table = _read(source / name)
+        if (changed := way.tables(name, whole_table)) is not whole_table:
             _write(folder / name, list(changed[0]), changed)
         else:
             shutil.copyfile(source / name, folder / name)
@@ -206,7 +208,9 @@ def _read(path: Path) -> list[Row]:
         return list(csv.DictReader(file))
 
 
+@cache
 def _read_day(source: Path, day: date) -> tuple[list[str], list[Row]]:
+    """The header and the rows of a day. No way changes a row in place: it makes new ones."""
     begin = f"{day.year},{day.month},{day.day},"
     with (source / "flights.csv").open(newline="") as file:
         header = next(csv.reader(file))

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
+from sluice.api.durations import parse_duration
 from sluice.planning.validation import check_manifest
+from tests.unit.examples.flights_by_csv import midnight
 from tests.unit.examples.flights_play import BLIZZARD, EXAMPLE, NEW_YEAR, Play, facts, gates, pipeline, run_step
 
 Played = Callable[[date], Play]
@@ -100,6 +102,22 @@ def test_at_the_tick_the_day_is_over_in_new_york_all_year_round() -> None:
         tick = datetime(2013, month, 15, hour, minute, tzinfo=ZoneInfo(schedule["timeZone"]))
         in_new_york = tick.astimezone(ZoneInfo("America/New_York"))
         assert (in_new_york.day, in_new_york.hour) >= (15, 6)
+
+
+@pytest.mark.parametrize(
+    "clock", [("Asia/Kolkata", 18), ("Asia/Kolkata", 0), ("UTC", 0), ("America/New_York", 0)], ids=str
+)
+def test_a_day_in_new_york_lies_in_its_interval_with_the_slack_of_the_audit(clock: tuple[str, int]) -> None:
+    """The interval of the schedule, of a run that is started for a day, and of the others that the README names."""
+    spec = gates()["flights-clean"].spec
+    assert spec is not None
+    [rule] = [check.on_data.window for check in spec.data_checks() if check.on_data.window is not None]
+    assert rule.slack is not None
+    slack, (zone, hour) = parse_duration(rule.slack), clock
+    for day in (date(2013, 1, 1) + timedelta(days=number) for number in range(365)):
+        start = datetime(day.year, day.month, day.day, hour, tzinfo=ZoneInfo(zone))
+        assert start.astimezone(UTC) - slack <= midnight(day).astimezone(UTC)
+        assert midnight(day + timedelta(days=1)).astimezone(UTC) <= (start + timedelta(days=1)).astimezone(UTC) + slack
 
 
 def test_the_report_tells_the_day_in_a_few_lines(played: Played) -> None:

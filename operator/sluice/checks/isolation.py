@@ -27,6 +27,7 @@ def lock(connection: duckdb.DuckDBPyConnection, readable: Iterable[str], writabl
             folders.append(uri[: uri.rfind("/", 0, match.start()) + 1] or "./")
         elif uri.endswith("/") or ("://" not in uri and Path(uri).is_dir()):
             folders.append(uri.rstrip("/") + "/")
+            paths += [uri, uri.rstrip("/")]
         else:
             paths.append(uri)
     connection.execute("SET enable_progress_bar = false")  # it would stand between the lines of the report
@@ -53,8 +54,10 @@ def refuse_query(connection: duckdb.DuckDBPyConnection, query: str) -> str | Non
 def refuse_expression(connection: duckdb.DuckDBPyConnection, expression: str) -> str | None:
     """Why a user's condition is refused, None when it is one expression, inside parentheses and without them."""
     for text in (f"SELECT {expression}", f"SELECT ({expression})"):
-        row = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchone()
-        assert row is not None
+        try:
+            row = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchall()[0]
+        except duckdb.Error as error:
+            return f"{expression} cannot be parsed: {first_line(error)}"
         tree = json.loads(row[0])
         if tree["error"]:
             return f"{expression} cannot be parsed: {str(tree.get('error_message', '')).splitlines()[0]}"

@@ -39,6 +39,12 @@ def run(
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write the report as a page.")] = None,
     output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
+    quarantine: Annotated[
+        Path | None, typer.Option("--quarantine", metavar="FOLDER", help="Where rows go that are set aside.")
+    ] = None,
+    passing: Annotated[
+        Path | None, typer.Option("--passing", metavar="FOLDER", help="Where the rest goes, when the gate lets it.")
+    ] = None,
     memory: Annotated[str, typer.Option("--memory", help="Memory for DuckDB; beyond it, it spills.")] = "512MB",
 ) -> None:
     """Run the checks of a gate on files: parquet, csv or json.
@@ -48,11 +54,23 @@ def run(
     _need_duckdb()
     from sluice.checks.engine import evaluate
     from sluice.checks.evidence import to_html, to_json, to_lines
+    from sluice.checks.files import CannotWrite
     from sluice.checks.sources import Resources
     from sluice.planning.verdicts import Decision
 
     name, spec = _load(gate)
-    report = evaluate(name, spec, _uris(spec, data), _when(interval), Resources(memory=memory))
+    try:
+        report = evaluate(
+            name,
+            spec,
+            _uris(spec, data),
+            _when(interval),
+            Resources(memory=memory),
+            quarantine=quarantine,
+            passing=passing,
+        )
+    except CannotWrite as error:
+        raise CliError(str(error), Exit.USAGE) from error
     if html is not None:
         html.write_text(to_html(report))
     if output == "json":

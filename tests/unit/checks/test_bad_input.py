@@ -95,8 +95,10 @@ def test_a_locked_database_refuses_whatever_leaves_it(parquet: Write, tmp_path: 
     assert [file.name for file in tmp_path.iterdir()] == ["p.parquet"]
 
 
-@pytest.mark.parametrize("glob", ["*.parquet", "p?.parquet", "[pq]1.parquet"])
-def test_a_locked_database_still_reads_the_files_of_a_pattern(parquet: Write, tmp_path: Path, glob: str) -> None:
+@pytest.mark.parametrize("glob", ["*.parquet", "p?.parquet", "[pq]1.parquet", "p1.parquet", ""])
+def test_a_locked_database_still_reads_the_files_of_a_pattern_or_folder(
+    parquet: Write, tmp_path: Path, glob: str
+) -> None:
     parquet("p1", "SELECT 1 AS id")
     with duckdb.connect() as connection:
         connection.execute(f"CREATE VIEW p AS SELECT * FROM read_parquet('{tmp_path}/{glob}')")

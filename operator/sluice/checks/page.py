@@ -30,7 +30,9 @@ def to_html(report: Mapping[str, Any]) -> str:
     checks: Sequence[Mapping[str, Any]] = report.get("checks") or ()
     interval = report.get("interval")
     covered = f", data from {_e(interval['start'])} to {_e(interval['end'])}" if interval else ""
-    where = "".join(f", {word} {_e(report[key])}" for key, word in (("run", "run"), ("step", "step")) if report.get(key))
+    where = "".join(
+        f", {word} {_e(report[key])}" for key, word in (("run", "run"), ("step", "step")) if report.get(key)
+    )
     dry = " (dry run: nothing was stopped)" if report.get("dryRun") else ""
     cut = "<p>This report was cut to its greatest size.</p>" if report.get("truncated") else ""
     return (
@@ -39,7 +41,7 @@ def to_html(report: Mapping[str, Any]) -> str:
         f"<title>{_e(report['gate'])}: {_e(report['verdict'])}</title><style>{_STYLE}</style></head><body>"
         f"<h1>{_e(report['gate'])} {_badge(report['verdict'])}</h1>"
         f"<p>Score {report['score']:g} of 100, decision {_e(report['decision'])}{dry}. {_e(report['message'])}</p>"
-        f"<p>Evaluated {_e(report['evaluatedAt'])}{covered}{where}.</p>{cut}{_set_aside(report)}"
+        f"<p>Evaluated {_e(report['evaluatedAt'])}{covered}{where}.</p>{cut}{_moved(report)}"
         '<div class="scroll"><table><tr><th>Check</th><th>Outcome</th><th>Severity</th><th>What has to hold</th>'
         f"<th>What was found</th><th>Rows looked at</th></tr>{''.join(map(_row, checks))}</table></div>"
         f"{''.join(_samples(check) for check in checks if check.get('samples'))}{_sources(report)}</body></html>\n"
@@ -75,13 +77,21 @@ def _samples(check: Mapping[str, Any]) -> str:
     )
 
 
-def _set_aside(report: Mapping[str, Any]) -> str:
-    quarantine = report.get("quarantine")
-    if not isinstance(quarantine, Mapping) or not quarantine.get("rows"):
-        return ""
-    return f"<p>{quarantine['rows']:,} rows were set aside: {_e(quarantine.get('uri') or 'nowhere')}.</p>"
+def _moved(report: Mapping[str, Any]) -> str:
+    """What became of the rows, where some were set aside."""
+    text = ""
+    aside, passing = report.get("quarantine"), report.get("passing")
+    if aside and aside.get("uri"):
+        text += f"<p>{aside['rows']:,} rows were set aside in {_e(aside['uri'])}.</p>"
+    if passing:
+        text += f"<p>{passing['rows']:,} rows went on in {_e(passing['uri'])}.</p>"
+    return text
 
 
 def _sources(report: Mapping[str, Any]) -> str:
-    rows = "".join(f"<tr><td>{_e(name)}</td><td>{_e(uri)}</td></tr>" for name, uri in (report.get("sources") or {}).items())
-    return f"<h2>Sources</h2><table><tr><th>Name</th><th>Place</th></tr>{rows}</table>"
+    sampled = report.get("sampled") or {}
+    rows = "".join(
+        f"<tr><td>{_e(name)}</td><td>{_e(uri)}</td><td>{_e(sampled.get(name, 'all rows'))}</td></tr>"
+        for name, uri in (report.get("sources") or {}).items()
+    )
+    return f"<h2>Sources</h2><table><tr><th>Name</th><th>Place</th><th>Looked at</th></tr>{rows}</table>"

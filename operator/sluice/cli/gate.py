@@ -53,8 +53,9 @@ def run(
     """
     _need_duckdb()
     from sluice.checks.engine import evaluate
-    from sluice.checks.evidence import to_html, to_json, to_lines
+    from sluice.checks.evidence import to_json, to_lines
     from sluice.checks.files import CannotWrite
+    from sluice.checks.page import to_html
     from sluice.checks.sources import Resources
     from sluice.planning.verdicts import Decision
 
@@ -72,7 +73,7 @@ def run(
     except CannotWrite as error:
         raise CliError(str(error), Exit.USAGE) from error
     if html is not None:
-        html.write_text(to_html(report))
+        html.write_text(to_html(to_json(report)))
     if output == "json":
         typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
     else:

@@ -41,6 +41,8 @@ def plan_gate(gate: GateView, runs: Iterable[RunView], now: datetime) -> Plan[Qu
                 "evaluated_at": at,
             }
         )
+    if status.verdict is None:
+        status = status.model_copy(update={"verdict": Reason.NOT_EVALUATED})
     ready: ConditionStatus = "False" if problem else "True"
     reason = Reason.INVALID_SPEC if problem else Reason.AS_SPECIFIED
     wanted: dict[str, tuple[ConditionStatus, str, str]] = {

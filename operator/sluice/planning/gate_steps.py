@@ -8,7 +8,6 @@ attempt after `hold.interval`, at metrics all the time. While it is held nothing
 the step fails. An edited gate is evaluated anew. Nothing that is missing ever counts as a Pass.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,13 +15,11 @@ from typing import Any
 from sluice.api.base import Json
 from sluice.api.durations import format_duration, parse_duration
 from sluice.api.gate import Check, QualityGateSpec
-from sluice.api.pipeline import DataPipelineSpec, Resources, Step
+from sluice.api.pipeline import Step
 from sluice.api.reasons import Reason
 from sluice.api.run import CheckFound, CheckTally, GatePart, GateResult, StepPhase, StepStatus
 from sluice.planning.actions import TakeLook
-from sluice.planning.graph import ancestors
 from sluice.planning.metrics import interval_of, limits_of
-from sluice.planning.pods import Manifest, build_pod
 from sluice.planning.references import UnresolvedReference, substitute
 from sluice.planning.scene import Progress, Scene, Stop
 from sluice.planning.verdicts import (
@@ -46,10 +43,6 @@ DEFAULT_HOLD_LIMIT = timedelta(hours=1)
 DEFAULT_ALERT_AFTER = timedelta(minutes=1)
 DEFAULT_PENDING = timedelta(minutes=10)
 """How long a step waits for its gate to exist."""
-DEFAULT_REQUESTS: Mapping[str, int | str] = {"cpu": "100m", "memory": "256Mi"}
-DEFAULT_MEMORY_LIMIT = "1Gi"
-SPILL = "/spill"
-"""Where the pod puts what does not fit into its memory."""
 OUTPUTS = ("verdict", "score", "rows", "uri", "quarantined", "quarantineUri", "reportUri")
 """Keys that steps downstream can refer to."""
 MAX_CHECKS = 20
@@ -99,7 +92,7 @@ def follow(step: Step, status: StepStatus, scene: Scene, progress: Progress) -> 
     if not _same(result, view):
         return _again(status, scene.now)
     tallies = {check.name: _tally(step, check, result, view, scene) for check in view.spec.metric_checks()}
-    _take_looks(step, status, view, tallies, scene, progress)
+    _take_looks(step, view, tallies, scene, progress)
     metrics = _metric_verdict(view.spec, tallies, scene.now)
     parts = [part for part in (_data_verdict(result.data), metrics) if part is not None]
     if needs_pod(status):
@@ -116,12 +109,12 @@ def follow(step: Step, status: StepStatus, scene: Scene, progress: Progress) -> 
             ended = judged.model_copy(update={"evaluated_at": scene.now, "held_since": None})
             return _failed(status, ended, Reason.GATE_FAILED, f"{verdict.outcome}: {verdict.message}", scene.now)
         case Decision.CONTINUE:
-            return _succeeded(step, status, judged, verdict, scene)
+            return _succeeded(status, judged, verdict, scene)
         case Decision.HOLD:
             return _hold(step, status, judged, view.spec, tallies, verdict, scene, progress)
 
 
-def after_pod(step: Step, status: StepStatus, outputs: Mapping[str, Json] | None, scene: Scene) -> StepStatus:
+def after_pod(status: StepStatus, outputs: Mapping[str, Json] | None, scene: Scene) -> StepStatus:
     """The pod that looked at the data has ended well: what it said is put on record, for `follow` to judge."""
     part, checks = _part_of(outputs)
     assert status.gate is not None
@@ -131,94 +124,6 @@ def after_pod(step: Step, status: StepStatus, outputs: Mapping[str, Json] | None
     result = status.gate.model_copy(update={"data": part, "checks": checks, "evaluated_at": scene.now})
     known = {key: value for key, value in (outputs or {}).items() if key in OUTPUTS and value is not None}
     return status.model_copy(update={"gate": result, "outputs": known or None})
-
-
-def pod_of(step: Step, status: StepStatus, scene: Scene, values: Mapping[str, Json]) -> Manifest:
-    """The pod that looks at the data. Raises UnresolvedReference."""
-    assert step.gate is not None
-    view = scene.gates[step.gate.name]
-    assert view.spec is not None
-    gate, identity = step.gate, scene.identity
-
-    def filled(text: str | None) -> str | None:
-        return substitute(text, values, escape=False) if text is not None else None
-
-    document = {
-        "name": gate.name,
-        "spec": {key: value for key, value in view.raw_spec.items() if key not in ("examples", "description")},
-        "sources": _uris(step, view.spec, scene, values),
-        "args": {name: filled(text) for name, text in gate.args.items()},
-        "interval": {"start": values["interval.start"], "end": values["interval.end"]}
-        if "interval.start" in values
-        else None,
-        "zone": scene.spec.schedule.time_zone if scene.spec.schedule is not None else "UTC",
-        "quarantine": filled(gate.quarantine),
-        "passing": filled(gate.passing),
-        "report": filled(gate.report),
-        "run": identity.name,
-        "step": step.name,
-    }
-    text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
-    runner = step.model_copy(
-        update={
-            "image": scene.settings.gate_image,
-            "command": ["python", "-m", "sluice.checks.runner"],
-            "resources": _resources(step.resources),
-        }
-    )
-    env: list[dict[str, Any]] = [
-        {"name": "SLUICE_GATE", "value": text.replace("$", "$$")},
-        {"name": "SLUICE_SPILL", "value": SPILL},
-        _resource("SLUICE_MEMORY_LIMIT", "limits.memory"),
-        _resource("SLUICE_CPU_LIMIT", "limits.cpu"),
-    ]
-    return build_pod(
-        identity,
-        scene.spec,
-        runner,
-        status.attempt,
-        values,
-        scene.settings.pod_template,
-        extra_env=env,
-        scratch=SPILL,
-    )
-
-
-def _resource(name: str, resource: str) -> dict[str, Any]:
-    return {"name": name, "valueFrom": {"resourceFieldRef": {"containerName": "step", "resource": resource}}}
-
-
-def _resources(given: Resources | None) -> Resources:
-    requests = {**DEFAULT_REQUESTS, **(given.requests if given is not None else {})}
-    limits = {"memory": DEFAULT_MEMORY_LIMIT, **(given.limits if given is not None else {})}
-    if given is not None and "memory" in given.limits and "memory" not in given.requests:
-        requests["memory"] = given.limits["memory"]
-    return Resources(requests=requests, limits=limits)
-
-
-def sources_of(spec: QualityGateSpec) -> set[str]:
-    """Names of all data sets that the checks of a gate look at."""
-    found = {source.name for source in spec.sources}
-    for check in spec.data_checks():
-        found.add(check.on_data.source)
-        for name in type(check.on_data).model_fields:
-            other = getattr(getattr(check.on_data, name), "source", None)
-            if isinstance(other, str):
-                found.add(other)
-    return found
-
-
-def _uris(step: Step, spec: QualityGateSpec, scene: Scene, values: Mapping[str, Json]) -> dict[str, str]:
-    """Where data sets lie: as the step says, as the gate says (the pod knows), or at the output of a step upstream."""
-    assert step.gate is not None
-    uris = {name: substitute(text, values, escape=False) for name, text in step.gate.sources.items()}
-    stated = {source.name for source in spec.sources if source.uri is not None}
-    upstream = ancestors({one.name: one.depends_on for one in scene.spec.steps}, step.name)
-    for name in sorted(sources_of(spec) - uris.keys() - stated):
-        uri = values.get(f"steps.{name}.outputs.uri")
-        if name in upstream and isinstance(uri, str):
-            uris[name] = uri
-    return uris
 
 
 def _same(result: GateResult, view: GateView) -> bool:
@@ -269,9 +174,7 @@ def _tally(step: Step, check: Check, result: GateResult, view: GateView, scene: 
     return Tally(**fields, newest=Outcome(written.newest) if written.newest else None)
 
 
-def _take_looks(
-    step: Step, status: StepStatus, view: GateView, tallies: Mapping[str, Tally], scene: Scene, progress: Progress
-) -> None:
+def _take_looks(step: Step, view: GateView, tallies: Mapping[str, Tally], scene: Scene, progress: Progress) -> None:
     assert view.spec is not None
     assert step.gate is not None
     values: Mapping[str, Json] | None = None
@@ -448,7 +351,7 @@ def _failed(status: StepStatus, result: GateResult, reason: Reason, message: str
     )
 
 
-def _succeeded(step: Step, status: StepStatus, result: GateResult, verdict: Verdict, scene: Scene) -> StepStatus:
+def _succeeded(status: StepStatus, result: GateResult, verdict: Verdict, scene: Scene) -> StepStatus:
     own: dict[str, Json] = {"verdict": str(verdict.outcome), "score": verdict.score}
     warned = verdict.outcome is not Outcome.PASS
     return status.model_copy(
@@ -546,8 +449,3 @@ def stopped(status: StepStatus, stop: Stop, now: datetime) -> StepStatus:
             "retry_at": None,
         }
     )
-
-
-def uses_gate(spec: DataPipelineSpec) -> set[str]:
-    """Names of the gates that a pipeline's steps wait for."""
-    return {step.gate.name for step in spec.all_steps() if step.gate is not None}

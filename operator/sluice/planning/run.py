@@ -49,7 +49,7 @@ class RunScene:
     """The revision that the run names; before it starts, the one that it would get."""
     pods: Sequence[PodView] = ()
     siblings: Sequence[RunView] = ()
-    """All runs of the same pipeline."""
+    """All runs of the same pipeline, as far as this one has to know them."""
     refusals: Mapping[str, Refusal]
     gates: Mapping[str, GateView] = field(default_factory=dict)
     """QualityGates of the namespace by name: those that the pipeline's steps wait for."""
@@ -441,6 +441,8 @@ def _steps_scene(
         refusals=scene.refusals,
         gates=scene.gates,
         tallies=scene.tallies,
+        interval=status.interval,
+        siblings=scene.siblings,
         values=values,
         settings=scene.settings,
         now=scene.now,

@@ -1,18 +1,18 @@
 """What the steps of a run are judged by, and what comes of it: the values that the functions on steps share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sluice.api.base import Json
 from sluice.api.pipeline import DataPipelineSpec
 from sluice.api.reasons import Reason
-from sluice.api.run import StepStatus
+from sluice.api.run import Interval, StepStatus
 from sluice.planning.actions import CreatePod, Settings, StopPod, TakeLook, TallyKey
 from sluice.planning.observed import PodView
 from sluice.planning.pods import RunIdentity
 from sluice.planning.verdicts import Tally
-from sluice.planning.views import GateView, Refusal
+from sluice.planning.views import GateView, Refusal, RunView
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class Scene:
     """QualityGates by name."""
     tallies: Mapping[TallyKey, Tally]
     """What the operator remembers of looks at metrics; what it does not is in the status of the step."""
+    interval: Interval | None
+    """The data interval of the run."""
+    siblings: Sequence[RunView]
+    """Other runs of the pipeline, where a gate compares with them."""
     values: Callable[[Mapping[str, StepStatus]], Mapping[str, Json]]
     """Values of references, given the statuses known so far."""
     settings: Settings

@@ -21,7 +21,7 @@ from sluice.api.durations import parse_duration
 from sluice.api.pipeline import DataPipelineSpec, Step
 from sluice.api.reasons import Reason
 from sluice.api.run import AttemptFailure, StepPhase, StepStatus
-from sluice.planning import gate_steps
+from sluice.planning import gate_pods, gate_steps
 from sluice.planning.actions import CreatePod, StopPod
 from sluice.planning.attempts import INFRASTRUCTURE, Attempt, State, judge, nothing_to_show
 from sluice.planning.observed import PodView
@@ -164,7 +164,7 @@ def _create(step: Step, status: StepStatus, scene: Scene, progress: Progress) ->
     values = scene.values(progress.statuses)
     try:
         if step.gate is not None:
-            manifest = gate_steps.pod_of(step, status, scene, values)
+            manifest = gate_pods.pod_of(step, status, scene, values)
         else:
             manifest = build_pod(scene.identity, scene.spec, step, status.attempt, values, scene.settings.pod_template)
     except UnresolvedReference as error:
@@ -220,7 +220,7 @@ def _follow(
     status = status.model_copy(update={"pod_uid": pod.uid})
     match attempt.state:
         case State.SUCCEEDED if step.gate is not None:
-            return gate_steps.after_pod(step, status, attempt.outputs, scene)
+            return gate_steps.after_pod(status, attempt.outputs, scene)
         case State.SUCCEEDED:
             return status.model_copy(
                 update={

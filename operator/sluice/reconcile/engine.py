@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import weakref
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -36,8 +36,8 @@ from sluice.kube.resources import (
 )
 from sluice.kube.store import Cached, Change, Store
 from sluice.planning.actions import CreatePod, CreateRun, Occurrence, Plan, Settings
+from sluice.planning.gate_pods import uses_gate, wants_runs
 from sluice.planning.gate_status import plan_gate, plan_source
-from sluice.planning.gate_steps import uses_gate
 from sluice.planning.observed import PodView
 from sluice.planning.pipeline import PipelineScene, current_revision, plan_pipeline
 from sluice.planning.run import RunScene, plan_run
@@ -320,9 +320,9 @@ class Engine:
 
     def _source_changed(self, change: Change[SourceView]) -> None:
         namespace, name = change.key
-        if change.new is None:
-            self._measurer.answers.pop(change.key, None)
-        elif change.old is not None and change.old.value.generation != change.new.value.generation:
+        if change.new is None or (
+            change.old is not None and change.old.value.generation != change.new.value.generation
+        ):
             self._measurer.answers.pop(change.key, None)
         self._add(Key(SOURCE if namespace else CLUSTER_SOURCE, namespace, name))
 
@@ -451,14 +451,15 @@ class Engine:
             pipeline = None if run.status.started_at is None else pipeline
         pods = self.caches.pods.by_index(BY_RUN, (key.namespace, key.name))
         revision = await self._revision(run, pipeline)
+        gates = self._gates(key.namespace, revision)
         scene = RunScene(
             run=run,
             pipeline=pipeline,
             revision=revision,
             pods=[pod for pod in pods if pod.run_uid == run.uid],
-            siblings=self._siblings(run),
+            siblings=self._siblings(run, gates.values()),
             refusals=self._executor.refusals.get((key.namespace, key.name), {}),
-            gates=self._gates(key.namespace, revision),
+            gates=gates,
             tallies=self._measurer.tallies(run.uid),
             settings=self._settings,
             now=self._clock.now(),
@@ -477,9 +478,9 @@ class Engine:
         found = {name: self.caches.gates.get(namespace, name) for name in uses_gate(revision.spec)}
         return {name: gate for name, gate in found.items() if gate is not None}
 
-    def _siblings(self, run: RunView) -> Sequence[RunView]:
-        """The other runs of the pipeline; only a run that has not started has to know them."""
-        if run.status.started_at is not None or run.phase.ended:
+    def _siblings(self, run: RunView, gates: Iterable[GateView]) -> Sequence[RunView]:
+        """The other runs of the pipeline. A run that has not started has to know them, and one with a gate that compares."""
+        if run.phase.ended or (run.status.started_at is not None and not wants_runs(gates)):
             return ()
         return self.caches.runs.by_index(BY_PIPELINE, (run.namespace, run.pipeline))
 

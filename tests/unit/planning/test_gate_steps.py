@@ -7,16 +7,18 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sluice.api.gate import QualityGateSpec, QualityGateStatus
 from sluice.api.pipeline import DataPipelineSpec
-from sluice.api.run import PipelineRunStatus, RunPhase, StepPhase, StepStatus
+from sluice.api.run import Interval, PipelineRunStatus, RunPhase, StepPhase, StepStatus
 from sluice.planning.actions import CreatePod, Settings, StopPod, TakeLook, TallyKey
 from sluice.planning.metrics import limits_of
 from sluice.planning.observed import PodView
 from sluice.planning.run import RunPlan, plan_run
 from sluice.planning.verdicts import Look, Outcome, Tally
-from sluice.planning.views import GateView
+from sluice.planning.views import GateView, RunView
 from tests.builders import NOW, ended_pod, pipeline_spec, run_scene, run_view, running_pod, step_dict
 
 PASS, WARN, FAIL, INCONCLUSIVE, ERROR = Outcome
@@ -195,6 +197,42 @@ def story_pod(story: Story) -> Mapping[str, Any]:
     return next(action.manifest for action in plan.after if isinstance(action, CreatePod))
 
 
+def earlier_run(name: str, day: int, revision: str, uri: str, phase: RunPhase = RunPhase.SUCCEEDED) -> RunView:
+    """A run of an earlier interval, with an output of its step `extract`."""
+    start = NOW + timedelta(days=day)
+    step = StepStatus(name="extract", phase=StepPhase.SUCCEEDED, outputs={"uri": uri})
+    interval = Interval(start=start, end=start + timedelta(days=1))
+    return run_view(name, status=PipelineRunStatus(phase=phase, revision=revision, interval=interval, steps=(step,)))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "expected"), [("LastRun", "/r2"), ("StableRevision", "/same"), ("SameWeekday", None)]
+)
+def test_a_baseline_is_the_output_of_an_earlier_run_that_succeeded(baseline: str, expected: str | None) -> None:
+    source = {"name": "before", "baseline": baseline, "step": "extract"}
+    check = {
+        "name": "moved",
+        "data": {"source": "extract", "drift": {"column": "x", "source": "before", "method": "KS", "max": 1}},
+    }
+    gate = gate_view(check, sources=[source])
+    own = Interval(start=NOW, end=NOW + timedelta(days=1))
+    siblings = (
+        earlier_run("flights-r1", -3, "old", "/r1"),
+        earlier_run("flights-r2", -2, "flights-0123456789", "/r2"),
+        earlier_run("flights-r3", -1, "old", "/failed", RunPhase.FAILED),
+        earlier_run("flights-r4", 1, "flights-0123456789", "/later"),
+        earlier_run("flights-r5", 0, "old", "/same"),
+    )
+    story = Story(gate)
+    status = story.status.model_copy(update={"interval": own})
+    scene = run_scene(
+        story.spec, run=run_view(status=status), gates={"clean": gate}, siblings=siblings, settings=Settings()
+    )
+    pod = next(action.manifest for action in plan_run(scene).after if isinstance(action, CreatePod))
+    env = {row["name"]: row for row in pod["spec"]["containers"][0]["env"]}
+    assert json.loads(env["SLUICE_GATE"]["value"].replace("$$", "$"))["sources"].get("before") == expected
+
+
 def test_data_that_says_nothing_is_looked_at_again_until_it_does() -> None:
     story = Story(gate_view(ON_DATA), hold={"interval": "30s", "alertAfter": "1m"})
     story.look()
@@ -363,3 +401,51 @@ def test_a_cancelled_run_ends_its_gate(checks: list[dict[str, Any]]) -> None:
         story.pods.clear()
         story.advance(seconds=2)
     assert story.check.phase is StepPhase.CANCELLED
+
+
+# -- random histories -------------------------------------------------------------------------------------------------
+
+EVENTS = ("pod", "metric", "restart", "edit", "delete", "apply", "wait", "wait long")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(EVENTS), st.sampled_from(list(Outcome))), max_size=25), st.integers(1, 3))
+def test_whatever_happens_nothing_is_published_without_evidence(history: list[tuple[str, Outcome]], kind: int) -> None:
+    checks = [check for bit, check in ((1, ON_DATA), (2, ON_METRIC)) if kind & bit]
+    story = Story(gate_view(*checks), hold={"interval": "30s", "limit": "20m"})
+    story.look()
+    generation = 1
+    before = story.check
+    for event, outcome in history:
+        pod = story.pods.get(story.check.pod or "")
+        if event == "pod" and pod is not None and pod.exit_code is None and story.check.phase.live:
+            story.pod_says(outcome)
+        elif event == "metric" and story.looks:
+            story.metric_says(outcome, 1.0)
+        elif event == "restart":
+            story.tallies.clear()
+            story.look()
+        elif event in ("edit", "apply"):
+            generation += 1
+            story.gate = gate_view(*checks, generation=generation)
+            story.look()
+        elif event == "delete":
+            story.gate = None
+            story.look()
+        else:
+            story.advance(minutes=5 if event == "wait long" else 0.25)
+        after = story.check
+        assert not before.phase.ended or after == before, "what has ended stays as it is"
+        assert after.attempt >= before.attempt
+        if story.pods and any(pod.step == "publish" for pod in story.pods.values()):
+            assert after.gate is not None
+            assert (after.phase, after.gate.decision) == ("Succeeded", "Continue")
+            assert after.gate.verdict in ("Pass", "Warn")
+        if after.phase is StepPhase.SUCCEEDED and kind & 1:
+            assert after.gate is not None
+            assert after.gate.data is not None
+            assert after.gate.data.verdict in ("Pass", "Warn")
+        if after.phase.live and story.gate is not None:
+            waiting = story.looks or any(pod.exit_code is None for pod in story.pods.values())
+            assert waiting or story.wake_at is not None, "nothing would wake this run"
+        before = after

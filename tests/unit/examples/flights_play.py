@@ -20,9 +20,9 @@ import yaml
 from sluice.api.base import Json
 from sluice.api.gate import QualityGateSpec, QualityGateStatus
 from sluice.api.pipeline import DataPipelineSpec
-from sluice.api.run import StepPhase, StepStatus
+from sluice.api.run import Interval, StepPhase, StepStatus
 from sluice.checks import runner
-from sluice.planning import gate_steps
+from sluice.planning import gate_pods, gate_steps
 from sluice.planning.actions import Settings
 from sluice.planning.pods import RunIdentity
 from sluice.planning.references import substitute
@@ -184,13 +184,15 @@ def run_gate(declared: Mapping[str, Any], known: Mapping[str, Json], volume: Pat
         refusals={},
         gates=gates(),
         tallies={},
+        interval=Interval.model_validate({side: known[f"interval.{side}"] for side in ("start", "end")}),
+        siblings=(),
         values=lambda _: known,
         settings=Settings(),
         now=EVALUATED,
     )
     begun = StepStatus(name=step.name, phase=StepPhase.RUNNING, attempt=1, pod="gate")
     begun = gate_steps.launch(begun, step, scene, None)
-    [container] = gate_steps.pod_of(step, begun, scene, known)["spec"]["containers"]
+    [container] = gate_pods.pod_of(step, begun, scene, known)["spec"]["containers"]
     given = {row["name"]: row["value"] for row in container["env"] if "value" in row}
     written = volume / "outputs.json"
     environment = {
@@ -201,7 +203,7 @@ def run_gate(declared: Mapping[str, Any], known: Mapping[str, Json], volume: Pat
     assert runner.main(environment, EVALUATED, io.StringIO()) == 0, written.read_text()
     said = json.loads(written.read_text())
     written.unlink()
-    ended = gate_steps.follow(step, gate_steps.after_pod(step, begun, said, scene), scene, Progress({}))
+    ended = gate_steps.follow(step, gate_steps.after_pod(begun, said, scene), scene, Progress({}))
     return End(str(ended.phase), str(ended.reason or ""), ended.message or ""), dict(ended.outputs or {})
 
 

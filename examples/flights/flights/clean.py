@@ -1,4 +1,4 @@
-"""Step 2: give the columns their types, and set cancelled flights apart.
+"""Step 3: give the columns their types, and set cancelled flights apart.
 
 The table tells the scheduled departure twice: as local time in New York (year, month, day, hour, minute) and as an
 instant (time_hour, UTC, the whole hour). Both are kept, as ``sched_dep_local`` and ``sched_dep_at``, after checking
@@ -56,7 +56,7 @@ FIRST_THAT_DISAGREES = """
 def main(argv: Sequence[str] | None = None) -> int:
     """Parse the arguments, run the step, return its exit code."""
     parser = step.parser("clean", "Give the columns their types and set cancelled flights apart.")
-    parser.add_argument("--in", dest="raw", type=Path, required=True, help="the Parquet file that extract wrote")
+    parser.add_argument("--in", dest="raw", type=Path, required=True, help="the Parquet file of the day, all text")
     return step.main("clean", clean, parser.parse_args(argv))
 
 

@@ -1,4 +1,4 @@
-"""Step 3b: delays and cancellations by carrier.
+"""Step 4b: delays and cancellations by carrier.
 
 Means are in minutes, negative when early, over the flights for which the delay is known. Late is 15 minutes or more
 at the gate, the definition of the US Department of Transportation. A carrier all of whose flights were cancelled is

@@ -1,4 +1,4 @@
-"""Step 3a: add to each flown flight what is known of its plane and its airline.
+"""Step 4a: add to each flown flight what is known of its plane and its airline.
 
 About one tail number in six is not in the table of planes, mostly because American Airlines and Envoy Air report fleet
 numbers instead. Those flights stay, with nulls, and are counted.

@@ -1,7 +1,8 @@
 """Step 1: take one day out of the table of flights, unchanged.
 
-The day is the one in the columns year, month and day, which is the local day in New York. All columns stay text: what
-they mean is the next step's business, and the raw copy is the evidence when its reading turns out to be wrong.
+The day is the one in the columns year, month and day, which is the local day in New York. No other column is looked at,
+or has to be there, and all stay text: what they mean, and whether they are right, is the business of the steps after
+this one, and the raw copy is the evidence.
 """
 
 from __future__ import annotations

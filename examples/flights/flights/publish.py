@@ -1,4 +1,4 @@
-"""Step 4: put the day where readers look for it, as one partition of two tables partitioned by year, month and day.
+"""Step 6: put the day where readers look for it, as one partition of two tables partitioned by year, month and day.
 
 A partition is a single file, grown in the run's own folder and renamed into place. So publishing a day again replaces
 that day and nothing else, and whoever reads meanwhile, or after a crash, has the old file or the new one. Each table

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from flights import step, tables
 
-STEPS = ("extract", "clean", "enrich", "delays", "publish")
+STEPS = ("extract", "screen", "clean", "enrich", "delays", "audit", "publish")
 MISSING = "-"
 LATEST_CARRIERS = """
     SELECT carrier, coalesce(carrier_name, 'unknown'), flown, cancelled, round(mean_arr_delay, 1)
@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", default=MISSING, help=f"how the step {name} ended")
         parser.add_argument(f"--{name}-reason", default="", help=f"why the step {name} ended so")
     parser.add_argument("--scheduled", default=MISSING, help="flights in the day's table")
+    parser.add_argument("--set-aside", default=MISSING, help="rows that were set aside")
     parser.add_argument("--flown", default=MISSING, help="flights that left")
     parser.add_argument("--cancelled", default=MISSING, help="flights that did not")
     parser.add_argument("--unknown-planes", default=MISSING, help="tail numbers that are not among the planes")
@@ -58,9 +59,11 @@ def summary(args: argparse.Namespace) -> list[str]:
     """Return the report's first part: how the run and its steps ended, and what they counted."""
     told = {
         "extract": f"{args.scheduled} flights scheduled",
+        "screen": f"{args.set_aside} set aside",
         "clean": f"{args.flown} flown, {args.cancelled} cancelled",
         "enrich": f"{args.unknown_planes} tail numbers not among the planes",
         "delays": "",
+        "audit": "",
         "publish": f"to {args.published}",
     }
     lines = [f"{args.pipeline}, flights of {args.day}: {args.outcome}{because(args.reason)}"]

@@ -88,6 +88,9 @@ def test_a_run_repeated_writes_the_same_bytes_and_leaves_nothing_else(source: Pa
     run = "flights/runs/flights-2013-01-01"
     assert set(files) == {
         f"{run}/raw/flights.parquet",
+        f"{run}/screen/flights.parquet",
+        f"{run}/screen/quarantine/flights.parquet",
+        *(f"{run}/{gate}/report.{ending}" for gate in ("screen", "audit") for ending in ("html", "json")),
         f"{run}/clean/flights.parquet",
         f"{run}/cancelled/flights.parquet",
         f"{run}/enriched/flights.parquet",

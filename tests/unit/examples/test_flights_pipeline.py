@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable, Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,13 +10,17 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
+from sluice.api.durations import parse_duration
 from sluice.planning.validation import check_manifest
-from tests.unit.examples.flights_play import BLIZZARD, EXAMPLE, NEW_YEAR, Play, facts, pipeline, run_step
+from tests.unit.examples.flights_by_csv import midnight
+from tests.unit.examples.flights_play import BLIZZARD, EXAMPLE, NEW_YEAR, Play, facts, gates, pipeline, run_step
 
 Played = Callable[[date], Play]
 ALL_STEPS = [*pipeline()["steps"], *pipeline()["finally"]]
+GATE_STEPS = [step for step in ALL_STEPS if "gate" in step]
+OWN_STEPS = [step for step in ALL_STEPS if step not in GATE_STEPS]
 TYPES = {"string": str, "integer": int}
-each_step = pytest.mark.parametrize("declared", ALL_STEPS, ids=lambda declared: str(declared["name"]))
+each_step = pytest.mark.parametrize("declared", OWN_STEPS, ids=lambda declared: str(declared["name"]))
 
 
 def document(name: str) -> dict[str, Any]:
@@ -32,14 +36,41 @@ def test_a_step_writes_the_outputs_that_it_declares(declared: Mapping[str, Any],
     }
 
 
-@pytest.mark.parametrize("name", ["pipeline.yaml", "run.yaml"])
+def test_gates_write_the_outputs_that_other_steps_refer_to(played: Played) -> None:
+    outputs = played(NEW_YEAR).outputs
+    assert outputs["screen"] == {
+        "verdict": "Pass",
+        "score": 100.0,
+        "rows": 842,
+        "uri": str(played(NEW_YEAR).folder / "screen" / "flights.parquet"),
+        "quarantined": 0,
+        "quarantineUri": str(played(NEW_YEAR).folder / "screen" / "quarantine" / "flights.parquet"),
+        "reportUri": str(played(NEW_YEAR).folder / "screen" / "report.html"),
+    }
+    assert (outputs["audit"]["verdict"], outputs["audit"]["score"]) == ("Pass", 100.0)
+
+
+def test_nothing_is_published_but_what_both_gates_let_pass() -> None:
+    after = {step["name"]: step.get("dependsOn", []) for step in pipeline()["steps"]}
+    assert after["publish"] == ["audit"]
+    assert after["clean"] == ["screen"]
+    assert [name for name, before in after.items() if "extract" in before] == ["screen"]
+
+
+def test_every_gate_is_there_and_is_applied_with_the_pipeline() -> None:
+    assert {step["gate"]["name"] for step in GATE_STEPS} == gates().keys()
+    files = {str(path.relative_to(EXAMPLE)) for path in (EXAMPLE / "gates").iterdir()}
+    assert files <= set(document("kustomization.yaml")["resources"])
+
+
+@pytest.mark.parametrize("name", ["pipeline.yaml", "run.yaml", "gates/raw.yaml", "gates/clean.yaml"])
 def test_the_manifests_would_be_admitted(name: str) -> None:
     assert check_manifest(document(name)) == []
 
 
 def test_kustomize_can_set_every_image() -> None:
     [image] = document("kustomization.yaml")["images"]
-    assert {step["image"] for step in ALL_STEPS} == {image["name"]}
+    assert {step["image"] for step in OWN_STEPS} == {image["name"]}
     assert [spec["path"] for spec in document("kustomizeconfig.yaml")["images"]] == [
         "spec/steps/image",
         "spec/finally/image",
@@ -73,6 +104,22 @@ def test_at_the_tick_the_day_is_over_in_new_york_all_year_round() -> None:
         assert (in_new_york.day, in_new_york.hour) >= (15, 6)
 
 
+@pytest.mark.parametrize(
+    "clock", [("Asia/Kolkata", 18), ("Asia/Kolkata", 0), ("UTC", 0), ("America/New_York", 0)], ids=str
+)
+def test_a_day_in_new_york_lies_in_its_interval_with_the_slack_of_the_audit(clock: tuple[str, int]) -> None:
+    """The interval of the schedule, of a run that is started for a day, and of the others that the README names."""
+    spec = gates()["flights-clean"].spec
+    assert spec is not None
+    [rule] = [check.on_data.window for check in spec.data_checks() if check.on_data.window is not None]
+    assert rule.slack is not None
+    slack, (zone, hour) = parse_duration(rule.slack), clock
+    for day in (date(2013, 1, 1) + timedelta(days=number) for number in range(365)):
+        start = datetime(day.year, day.month, day.day, hour, tzinfo=ZoneInfo(zone))
+        assert start.astimezone(UTC) - slack <= midnight(day).astimezone(UTC)
+        assert midnight(day + timedelta(days=1)).astimezone(UTC) <= (start + timedelta(days=1)).astimezone(UTC) + slack
+
+
 def test_the_report_tells_the_day_in_a_few_lines(played: Played) -> None:
     play = played(BLIZZARD)
     report = Path(play.outputs["report"]["uri"]).read_text()
@@ -87,10 +134,10 @@ def test_the_report_tells_the_day_in_a_few_lines(played: Played) -> None:
 
 def test_the_report_of_a_failed_run_says_which_step_failed(source: Path, tmp_path: Path) -> None:
     known = facts(NEW_YEAR, source) | {"run.outcome": "Failed", "run.reason": "StepFailed"}
-    ends = {"extract": ("Succeeded", ""), "clean": ("Failed", "OOMKilled")}
-    for name in ("extract", "clean", "enrich", "delays", "publish"):
+    ends = {"extract": ("Succeeded", ""), "screen": ("Succeeded", ""), "clean": ("Failed", "OOMKilled")}
+    for name in ("extract", "screen", "clean", "enrich", "delays", "audit", "publish"):
         known[f"steps.{name}.phase"], known[f"steps.{name}.reason"] = ends.get(name, ("UpstreamFailed", ""))
-    known["steps.extract.outputs.rows"] = "842"
+    known["steps.extract.outputs.rows"], known["steps.screen.outputs.quarantined"] = "842", "2"
     [declared] = pipeline()["finally"]
     code, outputs = run_step(declared, known, tmp_path)
     assert code == 0
@@ -99,9 +146,11 @@ def test_the_report_of_a_failed_run_says_which_step_failed(source: Path, tmp_pat
         "run flights-2013-01-01, revision flights-daily-5f2c",
         "",
         "  extract  Succeeded      842 flights scheduled",
+        "  screen   Succeeded      2 set aside",
         "  clean    Failed (OOMKilled)",
         "  enrich   UpstreamFailed",
         "  delays   UpstreamFailed",
+        "  audit    UpstreamFailed",
         "  publish  UpstreamFailed",
     ]
 

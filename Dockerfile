@@ -1,6 +1,7 @@
 # The images of sluice. Any builder will do (docker, podman, buildah, kaniko): nothing here needs BuildKit.
 #
 #   docker build --target operator -t sluice:0.1.0 .
+#   docker build --target operator-gate -t sluice-gate:0.1.0 .
 #   docker build --target example-flights -t example-flights:0.1.0 .
 #
 # BASE is a Debian with python3 (3.11 or later) and its venv module, or one of the python images. Everything from an index is pinned by
@@ -61,6 +62,23 @@ LABEL org.opencontainers.image.title="sluice" \
       org.opencontainers.image.licenses="Apache-2.0"
 USER 65532:65532
 ENTRYPOINT ["python", "-m", "sluice.controllers"]
+
+# --- operator-gate: the pods that evaluate the data checks of gates ----------------------------------------------------
+
+FROM build AS gate-dependencies
+COPY requirements-gates.lock ./
+RUN /build/bin/pip --python /venv/bin/python install --no-compile --no-deps --only-binary :all: --require-hashes \
+      -r requirements-gates.lock \
+    && /venv/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib
+
+FROM runtime AS operator-gate
+COPY --from=gate-dependencies /venv /venv
+COPY --from=operator-app /app /app
+LABEL org.opencontainers.image.title="sluice-gate" \
+      org.opencontainers.image.description="Evaluates the data checks of a QualityGate of sluice in a step of a pipeline" \
+      org.opencontainers.image.licenses="Apache-2.0"
+USER 65532:65532
+ENTRYPOINT ["python", "-m", "sluice.checks.runner"]
 
 # --- example-flights ------------------------------------------------------------------------------------------------
 

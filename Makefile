@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 CLUSTER := $(PYTHON) -m dev.cluster
 DAY ?= 2013-01-01
 
-.PHONY: help demo test check cluster cluster-down kubeconfig image crds bench lock format clean
+.PHONY: help demo test check cluster cluster-down kubeconfig image crds bench bench-gates bench-gates-compare lock format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -40,8 +40,8 @@ demo: $(VENV)/.installed cluster ## Run the flights pipeline for one day: make d
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m dev.demo $(DAY)
 
 test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
-	@$(CLUSTER) up
-	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/unit tests/cluster_harness -n 2
+	@$(CLUSTER) up --addons metrics
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/unit tests/cluster_harness tests/stores -n 2
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m "not quiet" -n 6
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m quiet
 
@@ -64,6 +64,12 @@ crds: $(VENV)/.installed ## Generate the CRDs from the models, and the manifests
 bench: $(VENV)/.installed ## Measure the operator on the cluster
 	@$(CLUSTER) up --addons kwok
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m dev.bench
+
+bench-gates: $(VENV)/.installed ## Measure a gate of nine checks over 50 million rows
+	@$(BIN)/python -m dev.bench.gates
+
+bench-gates-compare: $(VENV)/.installed ## The same checks over 10 million rows, beside Great Expectations and pandera
+	@$(BIN)/python -m dev.bench.gates_compare
 
 lock: ## Resolve the dependencies anew
 	@$(BIN)/python -m pip install --quiet uv

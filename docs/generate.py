@@ -1,20 +1,25 @@
 # ruff: noqa: INP001 - docs/ is no package
-"""Writes docs/reference.md from the CRDs: a table for each kind.
+"""Writes what documents say of the code from the code: docs/reference.md, and the tables of verdicts in docs/gates.md.
 
-    python docs/generate.py           write it
-    python docs/generate.py --check   fail when it is stale
+    python docs/generate.py           write them
+    python docs/generate.py --check   fail when one is stale
 
-The CRDs are generated from the models, and what the models say of a field is all that this document says of it.
+The CRDs are generated from the models, and what the models say of a field is all that the reference says of it. A
+generated part of another document stands between `<!-- generated: NAME -->` and `<!-- end -->`.
 """
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from sluice.api.crd import KINDS, Kind, Schema, definition
 from sluice.api.names import API_VERSION
+from sluice.planning.verdicts import BADNESS, CREDIT, DECISION_TABLE, SEVERITY_TABLE, Outcome
 
-FILE = Path(__file__).parent / "reference.md"
+DOCS = Path(__file__).parent
+REFERENCE = DOCS / "reference.md"
+GATES = DOCS / "gates.md"
 
 _HEAD = f"""\
 <!-- Generated from the models by `python docs/generate.py`. Do not edit. -->
@@ -127,17 +132,61 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ").strip()
 
 
+# -- parts of documents that are written by hand ----------------------------------------------------------------------
+
+
+def verdict_parts() -> dict[str, str]:
+    """The generated parts of docs/gates.md by name: what an outcome counts for, and what a verdict leads to."""
+    order = sorted(Outcome, key=BADNESS.__getitem__)
+    severities = _markdown(
+        ("severity", *order),
+        ((severity, *(counts[outcome] for outcome in order)) for severity, counts in SEVERITY_TABLE.items()),
+    )
+    decisions = _markdown(
+        ("verdict", "decision", "a check that came to this earns of its weight"),
+        ((outcome, DECISION_TABLE[outcome], f"{CREDIT[outcome]:.0%}") for outcome in order),
+    )
+    decides = f"The worst contribution decides, in the order {', '.join(order)}.\n\n"
+    return {"severities": decides + severities, "decisions": decisions}
+
+
+def with_parts(text: str, parts: Mapping[str, str]) -> str:
+    """`text` with each of `parts` between its markers. Raises ValueError for markers that do not stand there once."""
+    for name, part in parts.items():
+        pattern = rf"(<!-- generated: {name} -->\n).*?(<!-- end -->)"
+        found = re.findall(pattern, text, flags=re.DOTALL)
+        if len(found) != 1:
+            raise ValueError(f"the markers of the generated part {name} stand there {len(found)} times, not once")
+        text = re.sub(pattern, r"\g<1>" + part.replace("\\", r"\\") + r"\g<2>", text, flags=re.DOTALL)
+    return text
+
+
+def _markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    names = list(head)
+    lines = [f"| {' | '.join(names)} |", f"|{'---|' * len(names)}", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def texts() -> dict[Path, str]:
+    """What each document should hold."""
+    gates = GATES.read_text(encoding="utf-8")
+    return {REFERENCE: render(), GATES: with_parts(gates, verdict_parts())}
+
+
 def main(arguments: list[str]) -> int:
-    """Write the file, or with --check say whether it is stale. Exit code 1 when it is."""
-    text = render()
-    if "--check" in arguments:
-        if FILE.exists() and FILE.read_text(encoding="utf-8") == text:
-            return 0
-        print("docs/reference.md is stale: run `python docs/generate.py`")
-        return 1
-    FILE.write_text(text, encoding="utf-8")
-    print(f"docs/reference.md: {len(text.encode())} bytes")
-    return 0
+    """Write the files, or with --check say which are stale. Exit code 1 when one is."""
+    code = 0
+    for path, text in texts().items():
+        name = f"docs/{path.name}"
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        if "--check" in arguments:
+            print(f"{name} is stale: run `python docs/generate.py`")
+            code = 1
+        else:
+            path.write_text(text, encoding="utf-8")
+            print(f"{name}: {len(text.encode())} bytes")
+    return code
 
 
 if __name__ == "__main__":

@@ -89,8 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=ROWS, help=f"rows of the file, by default {ROWS:,}")
     options = parser.parse_args(argv)
     path = data_file(options.rows)
-    fused = [_measure("gate", path) for _ in range(REPEAT)]
-    alone = _measure("separate", path)
+    fused = [measure("gate", path) for _ in range(REPEAT)]
+    alone = measure("separate", path)
     seconds, mib = statistics.median(run.seconds for run in fused), max(run.mib for run in fused)
     print(
         f"rows: {options.rows:,}; file: {path.stat().st_size / 1e6:,.0f} MB; threads: {THREADS}; checks: {len(CHECKS)}"
@@ -110,7 +110,8 @@ def _row(name: str, seconds: float, mib: float, rows: int) -> str:
     return f"{name:13} {seconds:7.2f} s {rows / seconds / 1e6:7.1f} million rows/s {mib:6.0f} MiB peak"
 
 
-def _measure(what: str, path: Path) -> Measured:
+def measure(what: str, path: Path) -> Measured:
+    """One process that evaluates the gate, or its checks one by one (`what`: gate, separate)."""
     found = json.loads(_child(what, str(path)))
     return Measured(found["seconds"], found["cpu"], found["mib"], tuple(found["outcomes"]))
 

@@ -68,8 +68,9 @@ class Commands:
                 for addon in addons:
                     ADDONS[addon].up(Context(cluster, kubectl, self._processes, self._settings, self._toolbox))
                 if operator:
-                    image = built["operator"].reference if built else images.references()["operator"]
-                    install.operator(kubectl, self._toolbox.path("helm"), cluster.kubeconfig, image)
+                    names = {target: one.reference for target, one in built.items()} or images.references()
+                    helm = self._toolbox.path("helm")
+                    install.operator(kubectl, helm, cluster.kubeconfig, names["operator"], names["operator-gate"])
             except ClusterError:
                 self._explain(kubectl, name)
                 raise

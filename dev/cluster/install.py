@@ -33,14 +33,14 @@ def possible() -> bool:
     return (_CHART / "Chart.yaml").exists()
 
 
-def operator(kubectl: Kubectl, helm: Path, kubeconfig: Path, image: str) -> None:
+def operator(kubectl: Kubectl, helm: Path, kubeconfig: Path, image: str, gate_image: str) -> None:
     """Install or upgrade the operator with the image `image`, and wait until it is ready."""
     if any(_CRDS.glob("*.yaml")):
         with progress.part("apply the CRDs"):
             kubectl.apply(_CRDS)
     repository, _, tag = image.rpartition(":")
     policy = "Never" if repository.startswith("localhost/") else "IfNotPresent"
-    settings = {"image.repository": repository, "image.tag": tag, "image.pullPolicy": policy}
+    settings = {"image.repository": repository, "image.tag": tag, "image.pullPolicy": policy, "gates.image": gate_image}
     with progress.part(f"install the operator: {image}"):
         run(
             [

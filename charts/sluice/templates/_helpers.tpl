@@ -46,6 +46,18 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end -}}
 
+{{/*
+The image of the pods that evaluate the data checks of gates; empty means the operator's, with -gate added to its name. The operator's
+digest is not carried over: another image has another.
+*/}}
+{{- define "sluice.gateImage" -}}
+{{- with .Values.gates.image -}}
+{{- . -}}
+{{- else -}}
+{{- .Values.image.repository }}-gate:{{ .Values.image.tag | default .Chart.AppVersion -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "sluice.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- .Values.serviceAccount.name | default (include "sluice.fullname" .) -}}
@@ -68,18 +80,19 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
 {{/*
-What the operator may do in a namespace it works in. Verbs by name, so that a new verb or kind is a decision; no Secrets.
+What the operator may do in a namespace it works in. Verbs by name, so that a new verb or kind is a decision; no Secrets: those that
+metric sources name are granted one by one, by gates.credentials.
 */}}
 {{- define "sluice.rules" -}}
 - apiGroups: [sluice.dev]
-  resources: [datapipelines]
+  resources: [datapipelines, qualitygates, metricsources]
   verbs: [get, list, watch]
 # Patch adopts a run that a person created (its owner), and cancels one that another replaces.
 - apiGroups: [sluice.dev]
   resources: [pipelineruns]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [sluice.dev]
-  resources: [datapipelines/status, pipelineruns/status]
+  resources: [datapipelines/status, pipelineruns/status, qualitygates/status, metricsources/status]
   verbs: [patch]
 # Runs and pods name their owner with blockOwnerDeletion, which asks for this where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [sluice.dev]
@@ -112,10 +125,23 @@ Checks that need more than one value, which a schema could only report in riddle
 {{- fail "webhook.mode is \"files\" without cert-manager: set webhook.secretName to the Secret with tls.crt and tls.key, or webhook.certManager.enabled=true" -}}
 {{- end -}}
 {{- if and $files (not $certManager) (not $webhook.caBundle) (not $webhook.annotations) -}}
-{{- fail "webhook.mode is \"files\" without cert-manager: set webhook.caBundle, or webhook.annotations for a tool that injects the CA; the API server would refuse every DataPipeline and PipelineRun" -}}
+{{- fail "webhook.mode is \"files\" without cert-manager: set webhook.caBundle, or webhook.annotations for a tool that injects the CA; the API server would refuse every change of a pipeline, run, gate or metric source" -}}
 {{- end -}}
 {{- if and $webhook.caBundle (or (not $files) $certManager) -}}
 {{- fail "webhook.caBundle is only for webhook.mode=files without cert-manager: otherwise the operator or cert-manager writes it, and an upgrade would reset it" -}}
+{{- end -}}
+{{- $seen := list -}}
+{{- range .Values.gates.credentials -}}
+{{- if has .namespace $seen -}}
+{{- fail (printf "gates.credentials has the namespace %q twice: put its Secrets into one list" .namespace) -}}
+{{- end -}}
+{{- $seen = append $seen .namespace -}}
+{{- if not .secrets -}}
+{{- fail (printf "gates.credentials of the namespace %q names no Secret: a role without names would be for all of them" .namespace) -}}
+{{- end -}}
+{{- if and $.Values.namespaces (not (has .namespace $.Values.namespaces)) -}}
+{{- fail (printf "gates.credentials has the namespace %q, which is not among namespaces: the operator does not work there" .namespace) -}}
+{{- end -}}
 {{- end -}}
 {{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.service.enabled) -}}
 {{- fail "metrics.serviceMonitor.enabled is true and metrics.service.enabled is false: a ServiceMonitor needs the Service" -}}

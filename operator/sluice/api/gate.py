@@ -108,7 +108,7 @@ class Check(Model):
 class Sample(Model):
     """Some of the rows of a source. What was looked at is stated in the evidence."""
 
-    percent: float | None = Field(default=None, gt=0, le=100, description="Share of the rows, drawn by the seed.")
+    percent: float | None = Field(default=None, ge=0.001, le=100, description="Share of the rows, drawn by the seed.")
     rows: int | None = Field(default=None, ge=1, description="Number of rows, drawn by the seed.")
     seed: int | None = Field(default=None, ge=0, le=2147483647, description="Seed. Default: 0.")
 
@@ -137,9 +137,14 @@ class Source(Model):
         description="Prefix of the environment variables with the credentials: with DB, DB_USER and DB_PASSWORD. The "
         "step takes them from a Secret (envFrom).",
     )
-    baseline: Literal["PreviousInterval", "SameWeekday"] | None = Field(
+    baseline: Literal["PreviousInterval", "SameWeekday", "LastRun", "StableRevision"] | None = Field(
         default=None,
-        description="Its uri is that of an earlier interval: the one before, or the one seven days before.",
+        description="It is earlier data. PreviousInterval and SameWeekday: the uri is filled in for the interval before, or "
+        "seven days before. LastRun: the output uri of `step` in the newest earlier interval's run that succeeded. "
+        "StableRevision: the same, of a run of another revision, by preference for the same interval.",
+    )
+    step: str | None = Field(
+        default=None, max_length=63, description="With LastRun and StableRevision: the step whose output uri it is."
     )
     sample: Sample | None = Field(default=None, description="Look at some of the rows only.")
     delimiter: str | None = Field(
@@ -214,7 +219,7 @@ class QualityGateStatus(StatusModel):
     """What the gate came to when it was last evaluated."""
 
     observed_generation: int | None = Field(default=None, description="Generation of the spec that was looked at.")
-    verdict: str | None = Field(default=None, description="Pass, Warn, Fail, Inconclusive or Error.")
+    verdict: str | None = Field(default=None, description="Pass, Warn, Fail, Inconclusive, Error or NotEvaluated.")
     score: float | None = Field(default=None, description="0 to 100: the weighted share of checks that passed.")
     worst_check: str | None = Field(default=None, description="The check that decided, unless all passed.")
     message: str | None = Field(default=None, description="The verdict for people.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from sluice.api.base import Condition, DnsSubdomain, Duration, Model, StatusModel, Time, list_map, matching, validations
+from sluice.api.base import Condition, DnsSubdomain, Duration, Model, StatusModel, list_map, matching, validations
 
 Address = Annotated[
     str,
@@ -145,7 +145,6 @@ class MetricSourceStatus(StatusModel):
     """Whether the source answers."""
 
     observed_generation: int | None = Field(default=None, description="Generation of the spec that was looked at.")
-    last_success: Time | None = Field(default=None, description="When it last answered, at a minute's precision.")
     conditions: tuple[Condition, ...] = Field(default=(), description="Ready.", json_schema_extra=list_map("type"))
 
 

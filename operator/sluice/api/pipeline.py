@@ -18,7 +18,6 @@ from sluice.api.base import (
     Time,
     list_map,
     matching,
-    validations,
 )
 from sluice.api.names import DNS_LABEL, MAX_STEP_NAME
 from sluice.api.pod_template import Opaque, PodTemplate, StringMap, VolumeMount
@@ -235,13 +234,20 @@ class Step(Model):
     """One pod of the graph: a container, or a gate."""
 
     model_config = ConfigDict(
-        json_schema_extra=validations(
-            ("has(self.image) != has(self.gate)", "a step has an image or a gate: exactly one of the two"),
-            (
-                "!has(self.gate) || !(has(self.command) || has(self.args) || has(self.outputs))",
-                "a step with a gate has no command, args or outputs of its own",
-            ),
-        )
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                {
+                    "rule": "has(self.image) || has(self.gate)",
+                    "message": "a step has an image or a gate",
+                    "reason": "FieldValueRequired",
+                    "fieldPath": ".image",
+                },
+                {
+                    "rule": "!has(self.gate) || !(has(self.image) || has(self.command) || has(self.args) || has(self.outputs))",
+                    "message": "a step with a gate has no image, command, args or outputs of its own",
+                },
+            ]
+        }
     )
 
     name: StepName = Field(description="Name, unique among steps and finally steps.")

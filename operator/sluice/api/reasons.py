@@ -51,3 +51,17 @@ class Reason(StrEnum):
     UPSTREAM_FAILED = "UpstreamFailed"
     RETRYING = "Retrying"
     NAME_TAKEN = "NameTaken"
+
+    # Gates
+    GATE_FAILED = "GateFailed"
+    GATE_HOLDING = "GateHolding"
+    GATE_UNDECIDED = "GateUndecided"
+    GATE_NOT_FOUND = "GateNotFound"
+    GATE_WARNED = "GateWarned"
+    NOT_EVALUATED = "NotEvaluated"
+
+    # Metric sources
+    ACCEPTED = "Accepted"
+    ANSWERS = "Answers"
+    NO_ANSWER = "NoAnswer"
+    CREDENTIALS_UNREADABLE = "CredentialsUnreadable"

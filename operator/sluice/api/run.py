@@ -87,6 +87,70 @@ class AttemptFailure(StatusModel):
     finished_at: Time | None = Field(default=None, description="When it ended.")
 
 
+class CheckFound(StatusModel):
+    """A check of a gate that did not pass."""
+
+    name: str = Field(description="Name of the check.")
+    outcome: str = Field(description="Warn, Fail, Inconclusive or Error.")
+    message: str = Field(default="", description="What was found, and what is allowed.")
+    value: float | None = Field(default=None, description="The measured number.")
+
+
+class CheckTally(StatusModel):
+    """What the looks at a check on a metric have come to so far. Written when a look fails or there is no evidence."""
+
+    name: str = Field(description="Name of the check.")
+    conclusive: int = Field(default=0, description="Looks that were evidence.")
+    in_row: int = Field(default=0, description="Failed looks in a row.")
+    total: int = Field(default=0, description="Failed looks in all.")
+    first_at: Time | None = Field(default=None, description="First look.")
+    last_at: Time | None = Field(default=None, description="Newest look.")
+    last_failure: Time | None = Field(default=None, description="Newest failed look.")
+    newest: str | None = Field(default=None, description="What the newest look came to.")
+    value: float | None = Field(default=None, description="The newest number.")
+    message: str = Field(default="", description="What the newest look found.")
+    failed: str = Field(default="", description="Why the check has failed for good.")
+
+
+class GatePart(StatusModel):
+    """What the checks on data came to, as their pod said."""
+
+    verdict: str = Field(description="Pass, Warn, Fail, Inconclusive or Error.")
+    score: float = Field(default=0.0, description="0 to 100.")
+    weight: float = Field(default=0.0, description="Sum of the weights of the checks that count.")
+    counting: int = Field(default=0, description="Number of checks that count.")
+    worst: str | None = Field(default=None, description="The check that decided, unless all passed.")
+    message: str = Field(default="", description="The verdict for people.")
+
+
+class GateResult(StatusModel):
+    """What the gate of a step came to."""
+
+    name: str = Field(description="Name of the QualityGate.")
+    uid: str = Field(default="", description="Its UID.")
+    generation: int = Field(default=0, description="Generation of its spec that is evaluated.")
+    since: Time | None = Field(default=None, description="When the step began to evaluate it.")
+    verdict: str | None = Field(default=None, description="Pass, Warn, Fail, Inconclusive or Error.")
+    decision: str | None = Field(default=None, description="Continue, Stop or Hold.")
+    score: float | None = Field(default=None, description="0 to 100: the weighted share of checks that passed.")
+    worst_check: str | None = Field(default=None, description="The check that decided, unless all passed.")
+    message: str | None = Field(default=None, description="The verdict for people.")
+    dry_run: bool | None = Field(default=None, description="True: the verdict stops nothing.")
+    evaluated_at: Time | None = Field(default=None, description="When it was evaluated.")
+    held_since: Time | None = Field(default=None, description="Since when there has been no evidence.")
+    alerted_at: Time | None = Field(default=None, description="When an Event said so.")
+    data: GatePart | None = Field(default=None, description="What the checks on data came to.")
+    checks: tuple[CheckFound, ...] = Field(
+        default=(),
+        exclude_if=_empty,
+        description="Checks that did not pass, worst first.",
+        json_schema_extra=list_map(),
+    )
+    tallies: tuple[CheckTally, ...] = Field(
+        default=(), exclude_if=_empty, description="Checks on metrics.", json_schema_extra=list_map()
+    )
+
+
 class StepStatus(StatusModel):
     """State of one step."""
 
@@ -104,6 +168,7 @@ class StepStatus(StatusModel):
     exit_code: int | None = Field(default=None, description="Exit code of the newest attempt.")
     stopping: str | None = Field(default=None, description="Why the operator is stopping the newest attempt.")
     outputs: dict[str, AnyValue] | None = Field(default=None, description="Values that the step handed on.")
+    gate: GateResult | None = Field(default=None, description="What the gate of the step came to.")
     retries: int = Field(default=0, exclude_if=_empty, description="Retries used of the step's own.")
     infrastructure_retries: int = Field(
         default=0, exclude_if=_empty, description="Retries used for failures of the cluster."

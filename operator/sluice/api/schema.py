@@ -296,13 +296,21 @@ def _message(row: dict[str, str], value: Json) -> str:
     return row["message"]
 
 
+def _broken(row: dict[str, str], path: str, shown: str | None, message: str) -> FieldError:
+    """The error of a rule that does not hold: of the field that it names, if it names one, and of the kind that it says."""
+    at = path + row.get("fieldPath", "")
+    if row.get("reason") == "FieldValueRequired":
+        return required(at, message)
+    return FieldError(at, "Invalid value", shown, message)
+
+
 def _rules(value: Json, schema: Schema, path: str) -> Iterator[FieldError]:
     """Errors of the CEL rules. Only of a value whose schema holds: rules may rely on it."""
     for row in schema.get("x-kubernetes-validations", ()):
         shown = None if isinstance(value, dict | list) else show(value)
         try:
             if not cel.evaluate(row["rule"], {"self": value}):
-                yield FieldError(path, "Invalid value", shown, _message(row, value))
+                yield _broken(row, path, shown, _message(row, value))
         except (RuntimeError, ValueError) as error:
             yield FieldError(path, "Invalid value", shown, f"{error} evaluating rule: {row['message']}")
     if isinstance(value, list) and "items" in schema:

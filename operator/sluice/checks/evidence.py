@@ -1,9 +1,10 @@
-"""Evidence of a gate's evaluation: JSON for machines, one page for people, a short form for a status. Pure."""
+"""Evidence of a gate's evaluation: JSON for machines, lines for a terminal, a short form for a status. Pure.
 
-import html
+The page for people is made from the JSON, by `sluice.checks.page`.
+"""
+
 import json
 import math
-from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -180,84 +181,3 @@ def _badness(finding: Finding) -> tuple[int, int, float]:
 
 def _dumped(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-# -- the page ---------------------------------------------------------------------------------------------------------
-
-_COLORS: Mapping[Outcome, str] = {
-    Outcome.PASS: "#1a7f37",
-    Outcome.WARN: "#9a6700",
-    Outcome.FAIL: "#cf222e",
-    Outcome.INCONCLUSIVE: "#6e40c9",
-    Outcome.ERROR: "#57606a",
-}
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem;color:#1f2328}
-table{border-collapse:collapse;width:100%;margin:.5rem 0}
-td,th{border:1px solid #d0d7de;padding:.3rem .6rem;text-align:left;vertical-align:top}
-th{background:#f6f8fa}.o{color:#fff;border-radius:.4rem;padding:0 .5rem;white-space:nowrap}
-.n{text-align:right;white-space:nowrap}.scroll{overflow-x:auto}summary{cursor:pointer}
-@media(prefers-color-scheme:dark){body{background:#0d1117;color:#e6edf3}th{background:#161b22}td,th{border-color:#30363d}}
-"""
-
-
-def to_html(report: Report) -> str:
-    """The report as one page without scripts or links to anything outside. All that comes from data is escaped."""
-    rows = "".join(_row(finding) for finding in report.findings)
-    samples = "".join(_samples(finding) for finding in report.findings if finding.samples)
-    sources = "".join(
-        f"<tr><td>{_e(name)}</td><td>{_e(uri)}</td><td>{_e(report.samples.get(name, 'all rows'))}</td></tr>"
-        for name, uri in report.sources.items()
-    )
-    moved = ""
-    if report.quarantine is not None and report.quarantine.uri is not None:
-        moved += f"<p>{report.quarantine.rows:,} rows were set aside in {_e(report.quarantine.uri)}.</p>"
-    if report.passing is not None:
-        moved += f"<p>{report.passing.rows:,} rows went on in {_e(report.passing.uri)}.</p>"
-    interval = ""
-    if report.when.start is not None and report.when.end is not None:
-        interval = f", data from {_e(report.when.start.isoformat())} to {_e(report.when.end.isoformat())}"
-    dry = " (dry run: nothing was stopped)" if report.dry_run else ""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{_e(report.gate)}: {report.verdict.outcome}</title><style>{_STYLE}</style></head><body>"
-        f"<h1>{_e(report.gate)} {_badge(report.verdict.outcome)}</h1>"
-        f"<p>Score {report.verdict.score:g} of 100, decision {report.decision}{dry}. {_e(report.verdict.message)}</p>"
-        f"<p>Evaluated {_e(report.when.now.isoformat())}{interval}.</p>"
-        '<div class="scroll"><table><tr><th>Check</th><th>Outcome</th><th>Severity</th><th>What has to hold</th>'
-        f"<th>What was found</th><th>Rows looked at</th></tr>{rows}</table></div>"
-        f"{moved}{samples}<h2>Sources</h2><table>"
-        f"<tr><th>Name</th><th>Place</th><th>Looked at</th></tr>{sources}</table></body></html>\n"
-    )
-
-
-def _e(text: object) -> str:
-    return html.escape(str(text))
-
-
-def _badge(outcome: Outcome) -> str:
-    return f'<span class="o" style="background:{_COLORS[outcome]}">{outcome}</span>'
-
-
-def _row(finding: Finding) -> str:
-    exempt = " (exempt)" if finding.exempt else ""
-    looked_at = "" if finding.rows_evaluated is None else f"{finding.rows_evaluated:,}"
-    return (
-        f"<tr><td>{_e(finding.check.name)}</td><td>{_badge(finding.outcome)}</td>"
-        f"<td>{finding.severity}{exempt}</td><td>{_e(finding.bound)}</td>"
-        f'<td>{_e(finding.message)}</td><td class="n">{looked_at}</td></tr>'
-    )
-
-
-def _samples(finding: Finding) -> str:
-    names = list(finding.samples[0])
-    head = "".join(f"<th>{_e(name)}</th>" for name in names)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{_e('' if row[name] is None else _cell(row[name]))}</td>" for name in names) + "</tr>"
-        for row in finding.samples
-    )
-    return (
-        f"<details><summary>Rows that fail {_e(finding.check.name)}</summary>"
-        f'<div class="scroll"><table><tr>{head}</tr>{rows}</table></div></details>'
-    )

@@ -36,8 +36,9 @@ from pydantic import Field, ValidationError
 from sluice.api.base import Json, Model, Time
 from sluice.api.gate import QualityGateSpec
 from sluice.checks.engine import evaluate
-from sluice.checks.evidence import MAX_SHORT_BYTES, to_html, to_json, to_line, to_lines, to_short
+from sluice.checks.evidence import MAX_SHORT_BYTES, to_json, to_line, to_lines, to_short
 from sluice.checks.files import CannotWrite, write_text
+from sluice.checks.page import to_html
 from sluice.checks.report import Report
 from sluice.checks.sources import DEFAULT_MEMORY, Resources
 from sluice.checks.sql import When
@@ -159,7 +160,7 @@ def _write_report(report: Report, order: Order, out: TextIO) -> str | None:
     document: dict[str, Any] = {**to_json(report), "run": order.run, "step": order.step}
     try:
         write_text(order.report, "report.json", json.dumps(document, ensure_ascii=False, indent=2) + "\n")
-        return write_text(order.report, "report.html", to_html(report))
+        return write_text(order.report, "report.html", to_html(document))
     except CannotWrite as error:
         print(f"the report was not kept: {error}", file=out)
         return None

@@ -1,7 +1,8 @@
-"""`sluice gate`: a QualityGate on a laptop, without a cluster.
+"""`sluice gate`: a QualityGate on a laptop, and what gates came to in a cluster.
 
 run    the gate's checks on files
 test   the gate's embedded examples
+show   what the gates of a run in the cluster came to
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sluice.cli.errors import CliError, Exit
+from sluice.cli.options import Context, Kubeconfig, Namespace, Place, RunName, Verbose
 
 if TYPE_CHECKING:
     from sluice.api.gate import Examples, QualityGateSpec
     from sluice.checks.sql import When
 
-app = typer.Typer(no_args_is_help=True, help="Try a QualityGate on files, without a cluster.")
+app = typer.Typer(no_args_is_help=True, help="Try a QualityGate on files, and see what gates came to in runs.")
 
 GateFile = Annotated[Path, typer.Argument(metavar="GATE", help="File with a QualityGate.")]
 
@@ -51,8 +53,9 @@ def run(
     """
     _need_duckdb()
     from sluice.checks.engine import evaluate
-    from sluice.checks.evidence import to_html, to_json, to_lines
+    from sluice.checks.evidence import to_json, to_lines
     from sluice.checks.files import CannotWrite
+    from sluice.checks.page import to_html
     from sluice.checks.sources import Resources
     from sluice.planning.verdicts import Decision
 
@@ -70,11 +73,13 @@ def run(
     except CannotWrite as error:
         raise CliError(str(error), Exit.USAGE) from error
     if html is not None:
-        html.write_text(to_html(report))
+        html.write_text(to_html(to_json(report)))
     if output == "json":
         typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
     else:
         typer.echo("\n".join(to_lines(report)))
+        if names := ", ".join(check.name for check in spec.metric_checks()):
+            typer.echo(f"not looked at here, since metrics are asked in the cluster: {names}")
         if html is not None:
             typer.echo(f"report: {html}")
     codes = {Decision.CONTINUE: Exit.OK, Decision.STOP: Exit.NO, Decision.HOLD: Exit.UNKNOWN}
@@ -101,6 +106,47 @@ def test(gate: GateFile) -> None:
         raise CliError(f"{gate}: the gate has no examples; add spec.examples", Exit.USAGE)
     typer.echo(f"{total} examples: {total - wrong} as stated, {wrong} not")
     raise typer.Exit(Exit.NO if wrong else Exit.OK)
+
+
+@app.command("show")
+def show(
+    ctx: typer.Context,
+    run: RunName,
+    step: Annotated[str | None, typer.Argument(metavar="STEP", help="Only the gate of this step.")] = None,
+    *,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the report on the data as a page. Needs STEP.")
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",
+    namespace: Namespace = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+    verbose: Verbose = False,
+) -> None:
+    """Show what the gates of a run came to: the verdict, and each check with what was found.
+
+    Details of checks on data come from the log of the gate's pod, which is kept as long as the run.
+    """
+    from sluice.cli.gate_show import document_of, find_gates, lines_of
+    from sluice.cli.session import converse
+
+    if html is not None and step is None:
+        raise CliError("--html needs a STEP", Exit.USAGE)
+    place = Place.of(ctx, namespace=namespace, kubeconfig=kubeconfig, context=context, verbose=verbose)
+    shown = converse(place, lambda session: find_gates(session, run, step))
+    if html is not None:
+        from sluice.checks.page import to_html
+
+        if shown[0].report is None:
+            raise CliError(f"step {step} has no report on data: its gate looks at metrics alone, or its pod is gone")
+        html.write_text(to_html(shown[0].report))
+    if output == "json":
+        typer.echo(json.dumps(document_of(shown), indent=2, ensure_ascii=False))
+    else:
+        for one in shown:
+            typer.echo("\n".join(lines_of(one)))
+        if html is not None:
+            typer.echo(f"report: {html}")
 
 
 def _need_duckdb() -> None:

@@ -66,7 +66,7 @@ async def operate(settings: Settings) -> None:
         engine = Engine(
             client,
             scope=Scope(settings.namespaces),
-            settings=PlanSettings(pod_template=settings.pod_template),
+            settings=PlanSettings(pod_template=settings.pod_template, gate_image=settings.gate_image),
             workers=settings.workers,
             instance=settings.own_name,
         )

@@ -22,8 +22,8 @@ def _refuse(errors: list[FieldError]) -> None:
         raise kopf.AdmissionError("\n".join(str(error) for error in errors), code=INVALID)
 
 
-def review_pipeline(manifest: dict[str, Any]) -> None:
-    """Raise AdmissionError for a DataPipeline that cannot work."""
+def review_object(manifest: dict[str, Any]) -> None:
+    """Raise AdmissionError for a DataPipeline, a QualityGate or a metric source that cannot work."""
     if "deletionTimestamp" not in manifest["metadata"]:
         _refuse(check_manifest(manifest))
 

@@ -33,10 +33,12 @@ def register(registry: kopf.OperatorRegistry, engine: Engine, client: KubeClient
     if not webhooks:
         return
 
-    @kopf.on.validate(GROUP, VERSION, "datapipelines", id="datapipelines", registry=registry)  # type: ignore[arg-type]
-    async def pipeline_review(body: kopf.Body, operation: str, **_: Any) -> None:
+    async def review(body: kopf.Body, operation: str, **_: Any) -> None:
         if operation in ("CREATE", "UPDATE"):
-            admission.review_pipeline(dict(body))
+            admission.review_object(dict(body))
+
+    for plural in ("datapipelines", "qualitygates", "metricsources", "clustermetricsources"):
+        kopf.on.validate(GROUP, VERSION, plural, id=plural, registry=registry)(review)  # type: ignore[arg-type]
 
     @kopf.on.validate(GROUP, VERSION, "pipelineruns", id="pipelineruns", registry=registry)  # type: ignore[arg-type]
     async def run_review(body: kopf.Body, old: kopf.BodyEssence | None, operation: str, **_: Any) -> None:

@@ -37,6 +37,8 @@ class Settings:
     workers: int
     """Objects looked at side by side."""
     pod_template: PodTemplate | None
+    gate_image: str
+    """Image of the pods that evaluate the data checks of gates."""
     webhook_mode: WebhookMode
     webhook_port: int
     webhook_cert_dir: Path
@@ -59,6 +61,7 @@ class Settings:
             api_burst=_whole(env, "SLUICE_API_BURST", 400, 1, 10_000),
             workers=_whole(env, "SLUICE_WORKERS", 16, 1, 256),
             pod_template=_pod_template(env.get("SLUICE_POD_TEMPLATE_FILE", "")),
+            gate_image=env.get("SLUICE_GATE_IMAGE", "") or "sluice-gate",
             webhook_mode=_choice(env, "SLUICE_WEBHOOK_MODE", "off", get_args(WebhookMode)),  # type: ignore[arg-type]
             webhook_port=_whole(env, "SLUICE_WEBHOOK_PORT", 9443, 1, 65535),
             webhook_cert_dir=Path(env.get("SLUICE_WEBHOOK_CERT_DIR", "/var/run/sluice/webhook-certs")),

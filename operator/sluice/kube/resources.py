@@ -53,6 +53,7 @@ class Resource:
 
 PODS = Resource("", "v1", "pods", "Pod")
 EVENTS = Resource("", "v1", "events", "Event")
+SECRETS = Resource("", "v1", "secrets", "Secret")
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
@@ -65,3 +66,6 @@ VALIDATING_WEBHOOKS = Resource(
 )
 DATA_PIPELINES = Resource(GROUP, VERSION, "datapipelines", "DataPipeline")
 PIPELINE_RUNS = Resource(GROUP, VERSION, "pipelineruns", "PipelineRun")
+QUALITY_GATES = Resource(GROUP, VERSION, "qualitygates", "QualityGate")
+METRIC_SOURCES = Resource(GROUP, VERSION, "metricsources", "MetricSource")
+CLUSTER_METRIC_SOURCES = Resource(GROUP, VERSION, "clustermetricsources", "ClusterMetricSource", namespaced=False)

@@ -1,13 +1,16 @@
 """What a plan asks the executor to do. Each action is idempotent and names the object that it is about."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
-from sluice.api.base import Model, StatusModel
+from sluice.api.base import Json, Model, StatusModel
+from sluice.api.gate import Check
 from sluice.api.pod_template import PodTemplate
 from sluice.api.reasons import Reason
 from sluice.api.run import PipelineRunSpec
+from sluice.planning.verdicts import Tally
 
 StatusT = TypeVar("StatusT", bound=StatusModel)
 
@@ -86,7 +89,25 @@ class DeleteRun:
     uid: str
 
 
-Action = CreatePod | StopPod | AdoptRun | CancelRun | CreateRevision | DeleteRevision | CreateRun | DeleteRun
+TallyKey = tuple[str, str, int, str]
+"""Step, UID of its gate, generation of that, name of the check."""
+
+
+@dataclass(frozen=True)
+class TakeLook:
+    """Ask a metric source once, and add what it says to the check's tally. One look at a time for each key."""
+
+    run: str
+    run_uid: str
+    key: TallyKey
+    check: Check
+    values: Mapping[str, Json]
+    """Values of the references in its query."""
+    known: Tally
+    """What to go on from where nothing is remembered."""
+
+
+Action = CreatePod | StopPod | TakeLook | AdoptRun | CancelRun | CreateRevision | DeleteRevision | CreateRun | DeleteRun
 
 
 @dataclass(frozen=True)
@@ -120,6 +141,8 @@ class Settings:
     """What the operator was started with, as far as plans depend on it."""
 
     pod_template: PodTemplate | None = None
+    gate_image: str = "sluice-gate"
+    """Image of the pods that evaluate the data checks of gates."""
 
 
 def same(one: Model | None, other: Model | None) -> bool:

@@ -5,7 +5,7 @@ replaced; the later level wins. Under them all lies the restricted Pod Security 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ RESTRICTED_POD: dict[str, Any] = {
 RESTRICTED_CONTAINER: dict[str, Any] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
 
 OUTPUTS_PATH = "/dev/termination-log"
+SCRATCH_VOLUME = "sluice-scratch"
 
 Manifest = dict[str, Any]
 
@@ -82,8 +83,14 @@ def build_pod(
     attempt: int,
     values: Mapping[str, Json],
     cluster: PodTemplate | None,
+    *,
+    extra_env: Sequence[Mapping[str, Any]] = (),
+    scratch: str | None = None,
 ) -> Manifest:
-    """The pod of `attempt` (from 1) of `step`. `values` resolves references. Raises UnresolvedReference."""
+    """The pod of `attempt` (from 1) of `step`. `values` resolves references. Raises UnresolvedReference.
+
+    `extra_env` are variables of the operator's own, as they are; `scratch` is where the container finds an empty folder.
+    """
     template = _template(cluster, spec.pod_template, step.pod_template)
     metadata = template.get("metadata", {})
     pod_spec: dict[str, Any] = template.get("spec", {})
@@ -126,6 +133,12 @@ def build_pod(
             "containers": [_container(run, step, attempt, values)],
         },
     }
+    container = pod["spec"]["containers"][0]
+    container["env"] += extra_env
+    if scratch is not None:
+        pod["spec"]["volumes"] = [*pod["spec"].get("volumes", []), {"name": SCRATCH_VOLUME, "emptyDir": {}}]
+        mounts = [*container.get("volumeMounts", []), {"name": SCRATCH_VOLUME, "mountPath": scratch}]
+        container["volumeMounts"] = mounts
     pod["metadata"]["annotations"][names.ANNOTATION_SPEC_HASH] = names.short_hash(
         json.dumps(pod, sort_keys=True, separators=(",", ":")), length=16
     )

@@ -102,6 +102,14 @@ def fields_of(step: Step) -> Iterator[tuple[str, str]]:
     for index, variable in enumerate(step.env):
         if variable.value is not None:
             yield f"env[{index}].value", variable.value
+    if step.gate is not None:
+        for name, text in step.gate.sources.items():
+            yield f"gate.sources[{name}]", text
+        for name, text in step.gate.args.items():
+            yield f"gate.args[{name}]", text
+        for field in ("quarantine", "passing", "report"):
+            if (text := getattr(step.gate, field)) is not None:
+                yield f"gate.{field}", text
 
 
 def outputs_used(steps: tuple[Step, ...]) -> dict[str, set[str]]:
@@ -120,8 +128,11 @@ def as_text(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
-def substitute(text: str, values: Mapping[str, Json]) -> str:
-    """`text` with every reference replaced from `values` ({path: value}). Raises UnresolvedReference."""
+def substitute(text: str, values: Mapping[str, Json], *, escape: bool = True) -> str:
+    """`text` with every reference replaced from `values` ({path: value}). Raises UnresolvedReference.
+
+    `escape`: what is put in is escaped for Kubernetes, which expands `$(VAR)` in commands, arguments and the environment.
+    """
 
     def replace(match: re.Match[str]) -> str:
         if match[1] is None:
@@ -133,6 +144,6 @@ def substitute(text: str, values: Mapping[str, Json]) -> str:
             found = reference.default
         else:
             raise UnresolvedReference(reference)
-        return found.replace("$", "$$")
+        return found.replace("$", "$$") if escape else found
 
     return _TOKEN.sub(replace, text)

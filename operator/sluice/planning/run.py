@@ -7,7 +7,7 @@ Each phase has one function here. What becomes of the single steps is `sluice.pl
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sluice.api.base import ConditionStatus, Json, set_conditions
@@ -15,16 +15,18 @@ from sluice.api.durations import format_duration, parse_duration
 from sluice.api.pipeline import DataPipelineSpec, Timeouts
 from sluice.api.reasons import Reason
 from sluice.api.run import Interval, PipelineRunStatus, RunPhase, StepPhase, StepStatus
-from sluice.planning.actions import Action, AdoptRun, CancelRun, Occurrence, Plan, Settings, StopPod, same
+from sluice.planning.actions import Action, AdoptRun, CancelRun, Occurrence, Plan, Settings, StopPod, TallyKey, same
 from sluice.planning.attempts import nothing_to_show
 from sluice.planning.concurrency import Admission, admit
 from sluice.planning.observed import PodView
 from sluice.planning.params import resolve
 from sluice.planning.pods import RunIdentity
+from sluice.planning.scene import Progress, Scene, Stop
 from sluice.planning.schedule import last_complete_interval, zone
-from sluice.planning.steps import Progress, Scene, Stop, advance
+from sluice.planning.steps import advance
 from sluice.planning.validation import check_run
-from sluice.planning.views import PipelineView, Refusal, RevisionView, RunView
+from sluice.planning.verdicts import Tally
+from sluice.planning.views import GateView, PipelineView, Refusal, RevisionView, RunView
 
 PIPELINE_GRACE = timedelta(seconds=30)
 """How long a run waits for its pipeline or revision to appear in the cache before it fails."""
@@ -47,8 +49,12 @@ class RunScene:
     """The revision that the run names; before it starts, the one that it would get."""
     pods: Sequence[PodView] = ()
     siblings: Sequence[RunView] = ()
-    """All runs of the same pipeline."""
+    """All runs of the same pipeline, as far as this one has to know them."""
     refusals: Mapping[str, Refusal]
+    gates: Mapping[str, GateView] = field(default_factory=dict)
+    """QualityGates of the namespace by name: those that the pipeline's steps wait for."""
+    tallies: Mapping[TallyKey, Tally] = field(default_factory=dict)
+    """What is remembered of looks at metrics."""
     settings: Settings
     now: datetime
 
@@ -275,7 +281,7 @@ def _under_way(
     result = _with_conditions(scene, merged, phase, reason, message)
     return Plan(
         result,
-        after=(*progress.stop, *progress.create, *_leftovers(scene, result)),
+        after=(*progress.stop, *progress.create, *progress.looks, *_leftovers(scene, result)),
         occurrences=_news(scene.run.status, result),
         wake_at=progress.wake_at,
     )
@@ -352,11 +358,19 @@ def _news(before: PipelineRunStatus, after: PipelineRunStatus) -> tuple[Occurren
         if step.reason == Reason.QUOTA_EXCEEDED and (old is None or old.reason != step.reason):
             # There is no pod whose own Events could say it.
             news.append(Occurrence("Warning", Reason.QUOTA_EXCEEDED, f"{step.name}: {step.message}"))
+        if step.gate is not None and step.gate.alerted_at is not None:
+            before_gate = old.gate if old is not None else None
+            if before_gate is None or before_gate.alerted_at is None:
+                news.append(Occurrence("Warning", Reason.GATE_HOLDING, f"{step.name}: {step.message}"))
         if old is not None and old.phase == step.phase and old.attempt == step.attempt:
             continue
+        if step.phase is StepPhase.RETRYING and step.reason is None:
+            continue  # a gate that is looked at again
         if step.phase is StepPhase.RETRYING:
             text = f"{step.name}: attempt {step.attempt} failed ({step.reason}: {step.message}); the next one follows"
             news.append(Occurrence("Warning", Reason.RETRYING, text))
+        elif step.phase is StepPhase.SUCCEEDED and step.reason == Reason.GATE_WARNED:
+            news.append(Occurrence("Warning", Reason.GATE_WARNED, f"{step.name}: {step.message}"))
         elif step.phase is StepPhase.FAILED:
             news.append(Occurrence("Warning", Reason(step.reason or Reason.POD_FAILED), f"{step.name}: {step.message}"))
     return tuple(news)
@@ -425,6 +439,10 @@ def _steps_scene(
         spec=spec,
         pods={pod.name: pod for pod in scene.pods},
         refusals=scene.refusals,
+        gates=scene.gates,
+        tallies=scene.tallies,
+        interval=status.interval,
+        siblings=scene.siblings,
         values=values,
         settings=scene.settings,
         now=scene.now,

@@ -12,8 +12,7 @@ the two the pod is created again under the same name, which does nothing if it w
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sluice.api import names
@@ -22,12 +21,14 @@ from sluice.api.durations import parse_duration
 from sluice.api.pipeline import DataPipelineSpec, Step
 from sluice.api.reasons import Reason
 from sluice.api.run import AttemptFailure, StepPhase, StepStatus
-from sluice.planning.actions import CreatePod, Settings, StopPod
+from sluice.planning import gate_pods, gate_steps
+from sluice.planning.actions import CreatePod, StopPod
 from sluice.planning.attempts import INFRASTRUCTURE, Attempt, State, judge, nothing_to_show
 from sluice.planning.observed import PodView
-from sluice.planning.pods import RunIdentity, build_pod
+from sluice.planning.pods import build_pod
 from sluice.planning.references import UnresolvedReference, outputs_used
 from sluice.planning.retries import INFRASTRUCTURE_RETRIES, Used, retry_delay
+from sluice.planning.scene import Progress, Scene, Stop
 from sluice.planning.spot import moves_on, on_spot, spot_wait
 from sluice.planning.views import Refusal
 
@@ -43,50 +44,6 @@ MAX_RUN_OUTPUTS = 128 * 1024
 MAX_FAILURES = 5
 
 
-@dataclass(frozen=True)
-class Stop:
-    """The list is stopping: nothing more is launched, what is live is ended."""
-
-    reason: Reason
-    message: str
-
-
-@dataclass(frozen=True)
-class Scene:
-    """All that the steps of a run are judged by, besides their own statuses."""
-
-    identity: RunIdentity
-    spec: DataPipelineSpec
-    pods: Mapping[str, PodView]
-    """Pods of the run by name."""
-    refusals: Mapping[str, Refusal]
-    """Refusals by pod name."""
-    values: Callable[[Mapping[str, StepStatus]], Mapping[str, Json]]
-    """Values of references, given the statuses known so far."""
-    settings: Settings
-    now: datetime
-
-
-@dataclass
-class Progress:
-    """The result: new statuses by name, actions, and when to look again."""
-
-    statuses: dict[str, StepStatus]
-    create: list[CreatePod] = field(default_factory=list)
-    stop: list[StopPod] = field(default_factory=list)
-    wake_at: datetime | None = None
-
-    def wake(self, moment: datetime | None) -> None:
-        """Look again at `moment` at the latest."""
-        if moment is not None and (self.wake_at is None or moment < self.wake_at):
-            self.wake_at = moment
-
-    @property
-    def ended(self) -> bool:
-        """True when every step has ended."""
-        return all(status.phase.ended for status in self.statuses.values())
-
-
 def advance(
     steps: Sequence[Step], known: Mapping[str, StepStatus], scene: Scene, stop: Stop | None, max_active: int | None
 ) -> Progress:
@@ -97,7 +54,9 @@ def advance(
     for step in steps:
         status = progress.statuses[step.name]
         if status.phase.live:
-            status = _follow(step, status, scene, stop, expected.get(step.name, set()), progress)
+            wanted = expected.get(step.name, set())
+            follow = _follow if step.gate is None else _follow_gate
+            status = follow(step, status, scene, stop, wanted, progress)
             if status.phase is StepPhase.SUCCEEDED:
                 if outputs_size + _size(status.outputs) > MAX_RUN_OUTPUTS:
                     status = _too_much(status)
@@ -193,13 +152,21 @@ def _launch(step: Step, status: StepStatus, scene: Scene, progress: Progress) ->
             "stopping": None,
         }
     )
+    if step.gate is not None:
+        launched = gate_steps.launch(launched, step, scene, status.gate)
+        if launched.pod is None:
+            progress.wake(scene.now)
+            return launched
     return _create(step, launched, scene, progress)
 
 
 def _create(step: Step, status: StepStatus, scene: Scene, progress: Progress) -> StepStatus:
     values = scene.values(progress.statuses)
     try:
-        manifest = build_pod(scene.identity, scene.spec, step, status.attempt, values, scene.settings.pod_template)
+        if step.gate is not None:
+            manifest = gate_pods.pod_of(step, status, scene, values)
+        else:
+            manifest = build_pod(scene.identity, scene.spec, step, status.attempt, values, scene.settings.pod_template)
     except UnresolvedReference as error:
         return _failed(status, Reason.OUTPUT_MISSING, str(error), scene.now)
     progress.create.append(CreatePod(step.name, status.attempt, manifest))
@@ -222,6 +189,20 @@ def _clocks(step: Step, attempt: int, spec: DataPipelineSpec) -> tuple[timedelta
     )
 
 
+def _follow_gate(
+    step: Step, status: StepStatus, scene: Scene, stop: Stop | None, expected: set[str], progress: Progress
+) -> StepStatus:
+    """A live gate step: what its pod says, if it has one, and what its gate comes to."""
+    if stop is not None and not gate_steps.needs_pod(status):
+        return gate_steps.stopped(status, stop, scene.now)
+    if gate_steps.needs_pod(status) and (stop is not None or gate_steps.ready(step, status, scene)):
+        status = _follow(step, status, scene, stop, expected, progress)
+    if stop is not None or not status.phase.live or status.stopping is not None:
+        return status
+    progress.statuses[step.name] = status
+    return gate_steps.follow(step, status, scene, progress)
+
+
 def _follow(
     step: Step, status: StepStatus, scene: Scene, stop: Stop | None, expected: set[str], progress: Progress
 ) -> StepStatus:
@@ -233,9 +214,13 @@ def _follow(
         # A clock of this attempt has run out: that stands, whatever the pod does in its last moments.
         stop = Stop(Reason(status.stopping), status.message or "")
     pending, running = _clocks(step, status.attempt, scene.spec)
+    if step.gate is not None:
+        expected = set()  # what is promised depends on what the gate decides
     attempt = judge(pod, step, pending=pending, running=running, expected=expected, now=scene.now)
     status = status.model_copy(update={"pod_uid": pod.uid})
     match attempt.state:
+        case State.SUCCEEDED if step.gate is not None:
+            return gate_steps.after_pod(status, attempt.outputs, scene)
         case State.SUCCEEDED:
             return status.model_copy(
                 update={

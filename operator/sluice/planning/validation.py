@@ -11,10 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from sluice.api.gate import QualityGateSpec
+from sluice.api.metric_source import MetricSourceSpec
 from sluice.api.names import GROUP
 from sluice.api.pipeline import DataPipelineSpec, Step
 from sluice.api.run import PipelineRunSpec
 from sluice.api.schema import FieldError, as_stored, check_object, invalid, not_found, required, show
+from sluice.planning.gate_steps import OUTPUTS as GATE_OUTPUTS
 from sluice.planning.gates import check_gate
 from sluice.planning.graph import ancestors, find_cycle
 from sluice.planning.params import TYPES, check_declaration, check_params, has_type
@@ -24,10 +26,12 @@ from sluice.planning.schedule import check_schedule
 MAX_ERRORS = 20
 """Errors reported of one object; more would hide the first."""
 
-_SPECS: dict[str, type[DataPipelineSpec | PipelineRunSpec | QualityGateSpec]] = {
+_SPECS: dict[str, type[DataPipelineSpec | PipelineRunSpec | QualityGateSpec | MetricSourceSpec]] = {
     "DataPipeline": DataPipelineSpec,
     "PipelineRun": PipelineRunSpec,
     "QualityGate": QualityGateSpec,
+    "MetricSource": MetricSourceSpec,
+    "ClusterMetricSource": MetricSourceSpec,
 }
 
 
@@ -173,6 +177,9 @@ def _check_reference(
             yield invalid(at, text, f'step "{name}" is not upstream of "{step}"; add it to dependsOn')
             return
         outputs = {output.name: output for output in promised[name].outputs}
+        if promised[name].gate is not None and key not in GATE_OUTPUTS:
+            yield not_found(at, text, f'step "{name}" is a gate; {_closest(key, GATE_OUTPUTS)}')
+            return
         if outputs and key not in outputs:
             yield not_found(at, text, f'step "{name}" has no such output; {_closest(key, outputs)}')
             return

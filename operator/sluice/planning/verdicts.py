@@ -220,11 +220,11 @@ class Tally:
             return replace(failed, failed=f"{look.message} ({failed.total} failures, {limits.total} allowed)")
         return failed
 
-    def judge(self, limits: Limits, now: datetime) -> tuple[Outcome, str]:
-        """(outcome, message) of the check at `now`."""
+    def judge(self, limits: Limits) -> tuple[Outcome, str]:
+        """(outcome, message) of the check. How long it has held is told by its looks, not by the clock."""
         if self.failed:
             return Outcome.FAIL, self.failed
-        if self.newest is None or self.first_at is None:
+        if self.newest is None or self.first_at is None or self.last_at is None:
             return Outcome.INCONCLUSIVE, "not measured yet"
         if self.newest in (Outcome.INCONCLUSIVE, Outcome.ERROR):
             return self.newest, self.message
@@ -234,18 +234,18 @@ class Tally:
         if self.conclusive < limits.min_samples:
             return Outcome.INCONCLUSIVE, f"{self.conclusive} of {limits.min_samples} samples"
         since = self.last_failure or self.first_at
-        if now - since < limits.sustained:
-            held, wanted = (now - since).total_seconds(), limits.sustained.total_seconds()
+        if self.last_at - since < limits.sustained:
+            held, wanted = (self.last_at - since).total_seconds(), limits.sustained.total_seconds()
             return Outcome.INCONCLUSIVE, f"holds for {held:.0f} of {wanted:.0f} s"
         return self.newest, self.message
 
 
-def judge_samples(looks: Sequence[Look], limits: Limits, now: datetime) -> tuple[Outcome, str]:
+def judge_samples(looks: Sequence[Look], limits: Limits) -> tuple[Outcome, str]:
     """(outcome, message) of a check from all its looks, oldest first."""
     tally = Tally()
     for look in looks:
         tally = tally.with_look(look, limits)
-    return tally.judge(limits, now)
+    return tally.judge(limits)
 
 
 # -- a gate -----------------------------------------------------------------------------------------------------------

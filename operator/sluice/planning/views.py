@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sluice.api.gate import QualityGateSpec, QualityGateStatus
+from sluice.api.metric_source import MetricSourceSpec, MetricSourceStatus
 from sluice.api.pipeline import DataPipelineSpec, DataPipelineStatus
 from sluice.api.reasons import Reason
 from sluice.api.run import PipelineRunSpec, PipelineRunStatus, RunPhase
@@ -76,6 +78,37 @@ class RevisionView:
     number: int
     spec: DataPipelineSpec | None
     """None when it cannot be read (it was written by a newer operator, or by hand)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateView:
+    """A QualityGate."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    deleting: bool
+    raw_spec: dict[str, Any]
+    """The spec as it was written: what a pod that evaluates it is given."""
+    spec: QualityGateSpec | None
+    """None when it cannot be read; `problem` says why."""
+    problem: str
+    status: QualityGateStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceView:
+    """A MetricSource, or without a namespace a ClusterMetricSource."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    spec: MetricSourceSpec | None
+    """None when it cannot be read; `problem` says why."""
+    problem: str
+    status: MetricSourceStatus
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,23 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from sluice.api.base import Model
+from sluice.api.gate import QualityGateSpec, QualityGateStatus
+from sluice.api.metric_source import MetricSourceSpec, MetricSourceStatus
 from sluice.api.names import LABEL_PIPELINE, LABEL_TRIGGER, TRIGGER_SCHEDULE
 from sluice.api.pipeline import DataPipelineSpec, DataPipelineStatus
 from sluice.api.run import PipelineRunSpec, PipelineRunStatus
 from sluice.kube.pods import project_pod
 from sluice.kube.store import Store
 from sluice.planning.observed import PodView
-from sluice.planning.views import PipelineView, RevisionView, RunView
+from sluice.planning.views import GateView, PipelineView, RevisionView, RunView, SourceView
 from sluice.telemetry.logs import get_logger
+
+ModelT = TypeVar("ModelT", bound=Model)
 
 log = get_logger(__name__)
 
@@ -23,6 +28,8 @@ BY_RUN = "run"
 BY_PIPELINE = "pipeline"
 LIVE_BY_PIPELINE = "live"
 """Runs that have not ended."""
+BY_GATE = "gate"
+"""Runs with a step that evaluates, or has evaluated, a gate."""
 WAITING_BY_PIPELINE = "waiting"
 """Runs that have not started, nor ended."""
 
@@ -108,6 +115,54 @@ def project_revision(obj: Mapping[str, Any]) -> RevisionView:
     )
 
 
+def project_gate(obj: Mapping[str, Any]) -> GateView:
+    """A QualityGate as the planner sees it."""
+    metadata, raw = obj["metadata"], obj.get("spec") or {}
+    spec, problem = _read(QualityGateSpec, raw)
+    return GateView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        deleting="deletionTimestamp" in metadata,
+        raw_spec=raw,
+        spec=spec,
+        problem=problem,
+        status=_status(QualityGateStatus, obj),
+    )
+
+
+def project_source(obj: Mapping[str, Any]) -> SourceView:
+    """A MetricSource or a ClusterMetricSource as the operator sees it."""
+    metadata = obj["metadata"]
+    spec, problem = _read(MetricSourceSpec, obj.get("spec") or {})
+    return SourceView(
+        namespace=metadata.get("namespace") or "",
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        spec=spec,
+        problem=problem,
+        status=_status(MetricSourceStatus, obj),
+    )
+
+
+def _read(model: type[ModelT], raw: dict[str, Any]) -> tuple[ModelT | None, str]:
+    """(spec, problem): one of the two."""
+    try:
+        return model.model_validate(raw), ""
+    except ValidationError as error:
+        return None, _problem(error)
+
+
+def _status(model: type[ModelT], obj: Mapping[str, Any]) -> ModelT:
+    """A status all of which can be found out again; what somebody else wrote into it is passed over."""
+    try:
+        return model.model_validate(obj.get("status") or {})
+    except ValidationError:
+        return model()
+
+
 def _problem(error: ValidationError, part: str = "spec") -> str:
     rows = [f"{part}.{'.'.join(map(str, row['loc']))}: {row['msg']}" for row in error.errors()[:3]]
     return "; ".join(rows)
@@ -121,6 +176,10 @@ class Caches:
     runs: Store[RunView]
     revisions: Store[RevisionView]
     pods: Store[PodView]
+    gates: Store[GateView]
+    sources: Store[SourceView]
+    """MetricSources."""
+    cluster_sources: Store[SourceView]
 
     @classmethod
     def empty(cls) -> "Caches":
@@ -134,6 +193,7 @@ class Caches:
                     BY_PIPELINE: lambda run: [(run.namespace, run.pipeline)],
                     LIVE_BY_PIPELINE: lambda run: [] if run.phase.ended else [(run.namespace, run.pipeline)],
                     WAITING_BY_PIPELINE: lambda run: [(run.namespace, run.pipeline)] if run.waiting else [],
+                    BY_GATE: lambda run: {(run.namespace, step.gate.name) for step in run.status.steps if step.gate},
                 },
             ),
             revisions=Store(
@@ -142,4 +202,7 @@ class Caches:
                 indices={BY_PIPELINE: lambda revision: [(revision.namespace, revision.pipeline)]},
             ),
             pods=Store("pods", project_pod, indices={BY_RUN: lambda pod: [(pod.namespace, pod.run)]}),
+            gates=Store("qualitygates", project_gate),
+            sources=Store("metricsources", project_source),
+            cluster_sources=Store("clustermetricsources", project_source),
         )

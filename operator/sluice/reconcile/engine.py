@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import itertools
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -24,16 +24,28 @@ from sluice.kube.clock import Clock, SystemClock
 from sluice.kube.errors import Conflict, KubeError, NotFound
 from sluice.kube.events import EventRecorder, ObjectRef
 from sluice.kube.informer import Informer
-from sluice.kube.resources import CONTROLLER_REVISIONS, DATA_PIPELINES, PIPELINE_RUNS, PODS, Resource
+from sluice.kube.resources import (
+    CLUSTER_METRIC_SOURCES,
+    CONTROLLER_REVISIONS,
+    DATA_PIPELINES,
+    METRIC_SOURCES,
+    PIPELINE_RUNS,
+    PODS,
+    QUALITY_GATES,
+    Resource,
+)
 from sluice.kube.store import Cached, Change, Store
 from sluice.planning.actions import CreatePod, CreateRun, Occurrence, Plan, Settings
+from sluice.planning.gate_pods import uses_gate, wants_runs
+from sluice.planning.gate_status import plan_gate, plan_source
 from sluice.planning.observed import PodView
 from sluice.planning.pipeline import PipelineScene, current_revision, plan_pipeline
 from sluice.planning.run import RunScene, plan_run
-from sluice.planning.views import PipelineView, RevisionView, RunView
-from sluice.reconcile.caches import BY_PIPELINE, BY_RUN, LIVE_BY_PIPELINE, WAITING_BY_PIPELINE, Caches
+from sluice.planning.views import GateView, PipelineView, RevisionView, RunView, SourceView
+from sluice.reconcile.caches import BY_GATE, BY_PIPELINE, BY_RUN, LIVE_BY_PIPELINE, WAITING_BY_PIPELINE, Caches
 from sluice.reconcile.executor import Executor
-from sluice.reconcile.measures import forget_pipeline, record_run
+from sluice.reconcile.measurer import Measurer, Place
+from sluice.reconcile.measures import count_holding, forget_gate, forget_pipeline, record_gates, record_run
 from sluice.reconcile.patches import merge_patch
 from sluice.reconcile.queue import Key, WorkQueue
 from sluice.telemetry import metrics
@@ -41,6 +53,9 @@ from sluice.telemetry.logs import get_logger
 
 PIPELINE: Final = "DataPipeline"
 RUN: Final = "PipelineRun"
+GATE: Final = "QualityGate"
+SOURCE: Final = "MetricSource"
+CLUSTER_SOURCE: Final = "ClusterMetricSource"
 
 COALESCE: Final = timedelta(seconds=1)
 """How long a pipeline's status may lag behind its runs, so that many runs cost few writes."""
@@ -81,7 +96,8 @@ class Engine:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._events = EventRecorder(client, instance=instance)
-        self._executor = Executor(client, self.caches, self._clock)
+        self._measurer = Measurer(client, self.caches, self._clock, looked=self._looked, answered=self._source_answered)
+        self._executor = Executor(client, self.caches, self._clock, self._measurer)
         self._queue = WorkQueue(self._handle, workers=workers, clock=self._clock)
         self._own_write: Key | None = None
         self._run_seen: dict[tuple[str, str], float] = {}
@@ -92,7 +108,7 @@ class Engine:
         self._resync: asyncio.Task[None] | None = None
         self._unsure: set[Resource] = set()
         """Kinds of which a deletion may have gone unseen."""
-        self._watched = [
+        self._watched: list[Informer[Any]] = [
             informer
             for namespace in scope.selections()
             for informer in (
@@ -104,14 +120,25 @@ class Engine:
                     namespace=namespace,
                     label_selector=LABEL_PIPELINE,
                 ),
+                Informer(client, QUALITY_GATES, self.caches.gates, namespace=namespace),
+                Informer(client, METRIC_SOURCES, self.caches.sources, namespace=namespace),
             )
         ]
+        if not scope.namespaces:
+            self._watched.append(Informer(client, CLUSTER_METRIC_SOURCES, self.caches.cluster_sources))
         self._listed = [
             (resource, Informer(client, resource, store, namespace=namespace))
             for namespace in scope.selections()
-            for resource, store in self._ours()
+            for resource, store in self._by_kopf()
         ]
-        """Our own kinds: listed here, watched by Kopf."""
+        """Pipelines and runs: listed here, watched by Kopf."""
+        self._reconcilers: dict[str, Callable[[Key], Awaitable[datetime | None]]] = {
+            PIPELINE: self._reconcile_pipeline,
+            RUN: self._reconcile_run,
+            GATE: self._reconcile_gate,
+            SOURCE: self._reconcile_source,
+            CLUSTER_SOURCE: self._reconcile_source,
+        }
 
     # Starting and stopping ---------------------------------------------------------------------------
 
@@ -121,6 +148,9 @@ class Engine:
         self.caches.runs.subscribe(self._run_changed)
         self.caches.revisions.subscribe(self._revision_changed)
         self.caches.pods.subscribe(self._pod_changed)
+        self.caches.gates.subscribe(self._gate_changed)
+        self.caches.sources.subscribe(self._source_changed)
+        self.caches.cluster_sources.subscribe(self._source_changed)
         for informer in self._watched:
             informer.start()
         await asyncio.gather(*(self._first_list(resource, informer) for resource, informer in self._listed))
@@ -152,6 +182,7 @@ class Engine:
         if self._resync is not None:
             self._resync.cancel()
         await self._queue.stop(deadline)
+        await self._measurer.stop()
         for informer in self._watched:
             await informer.stop()
         await self._events.close(deadline)
@@ -238,9 +269,12 @@ class Engine:
             return
         if new is not None and new.waiting:
             self._run_seen.setdefault(change.key, self._clock.monotonic())
+        self._count_holding(namespace, old, new)
         over = new is None or new.phase.ended
         if old is not None and new is not None and old.uid == new.uid:
             record_run(old, new.status)
+            for gate in record_gates(old, new.status):
+                self._queue.wake_at(Key(GATE, namespace, gate), self._clock.now() + COALESCE)
         if old is None or new is None or old.phase != new.phase:
             self._queue.wake_at(Key(PIPELINE, namespace, view.pipeline), self._clock.now() + COALESCE)
             self._count_active(namespace, view.pipeline)
@@ -250,6 +284,7 @@ class Engine:
             self._run_seen.pop(change.key, None)
             self._pod_ended.pop(change.key, None)
             self._executor.refusals.pop(change.key, None)
+            self._measurer.forget(view.uid)
         if new is None:
             self._forget_if_gone(namespace, view.pipeline)
 
@@ -263,6 +298,40 @@ class Engine:
         if ended and run is not None and not run.phase.ended:
             self._pod_ended[pod.namespace, pod.run] = self._clock.monotonic()
         self._add(Key(RUN, pod.namespace, pod.run))
+
+    def _count_holding(self, namespace: str, *views: RunView | None) -> None:
+        gates = {step.gate.name for view in views if view is not None for step in view.status.steps if step.gate}
+        for gate in gates:
+            if (namespace, gate) in self.caches.gates:
+                count_holding(namespace, gate, self.caches.runs.by_index(BY_GATE, (namespace, gate)))
+
+    def _gate_changed(self, change: Change[GateView]) -> None:
+        namespace, name = change.key
+        self._add(Key(GATE, namespace, name))
+        old = change.old.value if change.old is not None else None
+        new = change.new.value if change.new is not None else None
+        if new is None:
+            forget_gate(namespace, name)
+        if old is not None and new is not None and (old.uid, old.generation) == (new.uid, new.generation):
+            return
+        for run in self.caches.runs.by_index(BY_GATE, change.key):
+            if not run.phase.ended:
+                self._add(Key(RUN, namespace, run.name))
+
+    def _source_changed(self, change: Change[SourceView]) -> None:
+        namespace, name = change.key
+        if change.new is None or (
+            change.old is not None and change.old.value.generation != change.new.value.generation
+        ):
+            self._measurer.answers.pop(change.key, None)
+        self._add(Key(SOURCE if namespace else CLUSTER_SOURCE, namespace, name))
+
+    def _looked(self, namespace: str, run: str) -> None:
+        self._queue.add(Key(RUN, namespace, run))
+
+    def _source_answered(self, place: Place) -> None:
+        namespace, name = place
+        self._queue.add(Key(SOURCE if namespace else CLUSTER_SOURCE, namespace, name))
 
     def _add_waiting(self, namespace: str, pipeline: str) -> None:
         """The runs of a pipeline that have not started."""
@@ -284,7 +353,7 @@ class Engine:
 
     async def _handle(self, key: Key) -> datetime | None:
         try:
-            wake = await (self._reconcile_run(key) if key.kind == RUN else self._reconcile_pipeline(key))
+            wake = await self._reconcilers[key.kind](key)
         except Conflict:
             metrics.RECONCILES.labels(key.kind, "conflict").inc()
             await self._refresh(key)
@@ -298,16 +367,43 @@ class Engine:
         resource, store = self._of(key.kind)
         cached = store.cached(key.namespace, key.name)
         try:
-            store.upsert(await self._client.get(resource, key.namespace, key.name))
+            store.upsert(await self._client.get(resource, key.namespace or None, key.name))
         except NotFound:
             if cached is not None:
                 store.remove(key.namespace, key.name, uid=cached.uid)
 
-    def _ours(self) -> tuple[tuple[Resource, Store[Any]], ...]:
+    def _by_kopf(self) -> tuple[tuple[Resource, Store[Any]], ...]:
+        """The kinds that Kopf watches."""
         return (DATA_PIPELINES, self.caches.pipelines), (PIPELINE_RUNS, self.caches.runs)
+
+    def _ours(self) -> tuple[tuple[Resource, Store[Any]], ...]:
+        return (
+            *self._by_kopf(),
+            (QUALITY_GATES, self.caches.gates),
+            (METRIC_SOURCES, self.caches.sources),
+            (CLUSTER_METRIC_SOURCES, self.caches.cluster_sources),
+        )
 
     def _of(self, kind: str) -> tuple[Resource, Store[Any]]:
         return next((resource, store) for resource, store in self._ours() if resource.kind == kind)
+
+    async def _reconcile_gate(self, key: Key) -> datetime | None:
+        cached = self.caches.gates.cached(key.namespace, key.name)
+        if cached is None or cached.value.deleting:
+            return None
+        runs = self.caches.runs.by_index(BY_GATE, (key.namespace, key.name))
+        plan = plan_gate(cached.value, runs, self._clock.now())
+        await self._carry_out(key, cached, plan)
+        return plan.wake_at
+
+    async def _reconcile_source(self, key: Key) -> datetime | None:
+        _, store = self._of(key.kind)
+        cached = store.cached(key.namespace, key.name)
+        if cached is None:
+            return None
+        plan = plan_source(cached.value, self._measurer.answers.get((key.namespace, key.name)), self._clock.now())
+        await self._carry_out(key, cached, plan)
+        return plan.wake_at
 
     async def _reconcile_pipeline(self, key: Key) -> datetime | None:
         cached = self.caches.pipelines.cached(key.namespace, key.name)
@@ -354,13 +450,17 @@ class Engine:
         if pipeline is not None and pipeline.deleting:
             pipeline = None if run.status.started_at is None else pipeline
         pods = self.caches.pods.by_index(BY_RUN, (key.namespace, key.name))
+        revision = await self._revision(run, pipeline)
+        gates = self._gates(key.namespace, revision)
         scene = RunScene(
             run=run,
             pipeline=pipeline,
-            revision=await self._revision(run, pipeline),
+            revision=revision,
             pods=[pod for pod in pods if pod.run_uid == run.uid],
-            siblings=self._siblings(run),
+            siblings=self._siblings(run, gates.values()),
             refusals=self._executor.refusals.get((key.namespace, key.name), {}),
+            gates=gates,
+            tallies=self._measurer.tallies(run.uid),
             settings=self._settings,
             now=self._clock.now(),
         )
@@ -371,9 +471,16 @@ class Engine:
             return self._clock.now()
         return plan.wake_at
 
-    def _siblings(self, run: RunView) -> Sequence[RunView]:
-        """The other runs of the pipeline; only a run that has not started has to know them."""
-        if run.status.started_at is not None or run.phase.ended:
+    def _gates(self, namespace: str, revision: RevisionView | None) -> dict[str, GateView]:
+        """The gates that the steps of a revision wait for."""
+        if revision is None or revision.spec is None:
+            return {}
+        found = {name: self.caches.gates.get(namespace, name) for name in uses_gate(revision.spec)}
+        return {name: gate for name, gate in found.items() if gate is not None}
+
+    def _siblings(self, run: RunView, gates: Iterable[GateView]) -> Sequence[RunView]:
+        """The other runs of the pipeline. A run that has not started has to know them, and one with a gate that compares."""
+        if run.phase.ended or (run.status.started_at is not None and not wants_runs(gates)):
             return ()
         return self.caches.runs.by_index(BY_PIPELINE, (run.namespace, run.pipeline))
 
@@ -425,7 +532,7 @@ class Engine:
         patch = merge_patch(seen.value.status.as_read(), after.to_dict())
         try:
             written = await self._client.patch_status(
-                resource, key.namespace, key.name, patch, resource_version=str(seen.resource_version)
+                resource, key.namespace or None, key.name, patch, resource_version=str(seen.resource_version)
             )
         except NotFound:
             store.remove(key.namespace, key.name, uid=seen.uid)

@@ -20,9 +20,11 @@ from sluice.planning.actions import (
     DeleteRevision,
     DeleteRun,
     StopPod,
+    TakeLook,
 )
 from sluice.planning.views import Refusal
 from sluice.reconcile.caches import Caches
+from sluice.reconcile.measurer import Measurer
 from sluice.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -37,10 +39,11 @@ class StaleNamesake(KubeError):
 class Executor:
     """Does what plans ask for in one namespace after the other."""
 
-    def __init__(self, client: KubeClient, caches: Caches, clock: Clock) -> None:
+    def __init__(self, client: KubeClient, caches: Caches, clock: Clock, measurer: Measurer) -> None:
         self._client = client
         self._caches = caches
         self._clock = clock
+        self._measurer = measurer
         self.refusals: dict[tuple[str, str], dict[str, Refusal]] = {}
         """Refusals of pods, by (namespace, run) and pod name. Lost on a restart, and then found out again."""
 
@@ -57,6 +60,8 @@ class Executor:
                 await self._create_pod(namespace, action)
             case StopPod():
                 await self._stop_pod(namespace, action)
+            case TakeLook():
+                self._measurer.start(namespace, action)
             case AdoptRun():
                 await self._adopt(namespace, action)
             case CancelRun():

@@ -1,5 +1,7 @@
 """What the metrics are told of a run: read off its status before and after a write."""
 
+from collections.abc import Iterable
+
 from sluice.api.run import PipelineRunStatus, StepStatus
 from sluice.planning.views import RunView
 from sluice.telemetry import metrics
@@ -23,6 +25,41 @@ def _record_step(step: StepStatus) -> None:
     metrics.STEPS.labels(step.phase, step.reason or "Completed").inc()
     if step.started_at is not None and step.finished_at is not None:
         metrics.STEP_DURATION_SECONDS.observe(max(0.0, (step.finished_at - step.started_at).total_seconds()))
+
+
+def record_gates(run: RunView, after: PipelineRunStatus) -> list[str]:
+    """Count the gates that came to an end between the status of `run` and `after`. Names of those that were evaluated."""
+    before = {step.name: step for step in run.status.steps}
+    evaluated = []
+    for step in after.steps:
+        old = before.get(step.name)
+        gate, was = step.gate, old.gate if old is not None else None
+        if gate is None:
+            continue
+        if gate.verdict is None or (was is not None and was.evaluated_at == gate.evaluated_at):
+            continue
+        evaluated.append(gate.name)
+        if step.phase.ended:
+            metrics.GATE_EVALUATIONS.labels(run.namespace, gate.name, gate.verdict).inc()
+            metrics.GATE_SCORE.labels(run.namespace, gate.name).set(gate.score or 0.0)
+    return evaluated
+
+
+def count_holding(namespace: str, gate: str, runs: Iterable[RunView]) -> None:
+    """Say how many steps of `runs` their gate holds for want of evidence."""
+    held = sum(
+        step.phase.live and step.gate is not None and step.gate.name == gate and step.gate.alerted_at is not None
+        for run in runs
+        if not run.phase.ended
+        for step in run.status.steps
+    )
+    metrics.GATE_HOLDING.labels(namespace, gate).set(held)
+
+
+def forget_gate(namespace: str, name: str) -> None:
+    """Drop the series of a gate that is gone."""
+    for metric in (metrics.GATE_EVALUATIONS, metrics.GATE_SCORE, metrics.GATE_HOLDING):
+        metric.remove_by_labels({"namespace": namespace, "gate": name})
 
 
 def forget_pipeline(namespace: str, name: str) -> None:

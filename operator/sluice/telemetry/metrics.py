@@ -191,6 +191,33 @@ SCHEDULE_LATENESS_SECONDS: Final = Histogram(
     registry=REGISTRY,
 )
 
+# Gates --------------------------------------------------------------------------------------------
+
+GATE_EVALUATIONS: Final = Counter(
+    "sluice_gate_evaluations_total",
+    "Gates that were evaluated to their end in a step, by verdict.",
+    ("namespace", "gate", "verdict"),
+    registry=REGISTRY,
+)
+GATE_SCORE: Final = Gauge(
+    "sluice_gate_score", "Score of the newest evaluation, 0 to 100.", ("namespace", "gate"), registry=REGISTRY
+)
+GATE_HOLDING: Final = Gauge(
+    "sluice_gate_holding", "Steps that their gate holds for want of evidence.", ("namespace", "gate"), registry=REGISTRY
+)
+METRIC_QUERIES: Final = Counter(
+    "sluice_metric_queries_total",
+    "Questions to metric sources, by result: answered, or the kind of failure.",
+    ("namespace", "source", "result"),
+    registry=REGISTRY,
+)
+METRIC_QUERY_SECONDS: Final = Histogram(
+    "sluice_metric_query_seconds",
+    "Time from asking a metric source to its answer or failure.",
+    buckets=_CALL_SECONDS,
+    registry=REGISTRY,
+)
+
 # The process --------------------------------------------------------------------------------------
 
 BUILD_INFO: Final = Gauge(

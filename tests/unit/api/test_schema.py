@@ -63,8 +63,21 @@ IMAGE_RULE = "must be an image such as ghcr.io/acme/flights:1.4.2 or name@sha256
         pytest.param(without(pipeline(), "spec"), "spec: Required value", id="no spec"),
         pytest.param({**pipeline(), "spec": None}, "spec: Required value", id="a spec that is null"),
         pytest.param({**run(), "spec": None}, "spec: Required value", id="a run's spec that is null"),
-        pytest.param(pipeline(steps=[{"name": "extract"}]), "spec.steps[0].image: Required value", id="no image"),
-        pytest.param(with_step(image=None), "spec.steps[0].image: Required value", id="an image that is null"),
+        pytest.param(
+            pipeline(steps=[{"name": "extract"}]),
+            "spec.steps[0].image: Required value: a step has an image or a gate",
+            id="no image",
+        ),
+        pytest.param(
+            with_step(image=None),
+            "spec.steps[0].image: Required value: a step has an image or a gate",
+            id="an image that is null",
+        ),
+        pytest.param(
+            with_step(gate={"name": "clean"}),
+            "spec.steps[0]: Invalid value: a step with a gate has no image, command, args or outputs of its own",
+            id="an image and a gate",
+        ),
         pytest.param(
             with_step(command="python"),
             'spec.steps[0].command: Invalid value: "string": '
@@ -249,8 +262,8 @@ def test_all_errors_are_reported_not_only_the_first() -> None:
 
 
 def test_rules_are_not_tried_on_an_object_whose_shape_is_wrong() -> None:
-    document = pipeline(steps=[{"name": "BAD"}])
-    assert [str(error) for error in check_object(document)] == ["spec.steps[0].image: Required value"]
+    document = pipeline(steps=[{"name": "BAD", "image": 5}])
+    assert [error.field for error in check_object(document)] == ["spec.steps[0].image"]
 
 
 def test_a_very_long_value_is_cut_in_a_message() -> None:

@@ -52,7 +52,19 @@ def test_a_teams_project_allows_nothing_cluster_wide(objects: dict[tuple[str, st
     project = objects["AppProject", "data-pipelines"]["spec"]
 
     assert project["clusterResourceWhitelist"] == []
-    assert ("sluice.dev", "DataPipeline") in group_kinds(project["namespaceResourceWhitelist"])
+    allowed = group_kinds(project["namespaceResourceWhitelist"])
+    assert {("sluice.dev", kind) for kind in ("DataPipeline", "QualityGate", "MetricSource")} <= allowed
+    assert ("sluice.dev", "ClusterMetricSource") not in allowed
+
+
+def test_a_teams_project_allows_what_lies_in_its_folder(objects: dict[tuple[str, str], Object], root: Path) -> None:
+    allowed = group_kinds(objects["AppProject", "data-pipelines"]["spec"]["namespaceResourceWhitelist"])
+    folder = root / objects["Application", "flights"]["spec"]["source"]["path"]
+    items = [item for file in folder.rglob("*.yaml") for item in yaml.safe_load_all(file.read_text())]
+    ours = {("sluice.dev", item["kind"]) for item in items if "sluice.dev/" in item.get("apiVersion", "")}
+
+    assert ours
+    assert ours - {("sluice.dev", "PipelineRun")} <= allowed, "only runs are made by hand"
 
 
 def test_the_operators_values_are_those_of_the_chart(objects: dict[tuple[str, str], Object], helm: Helm) -> None:

@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 FILES = {"webhook": {"mode": "files", "certManager": {"enabled": True}}}
 OWN_CERTIFICATE = {"webhook": {"mode": "files", "secretName": "our-tls", "caBundle": "Q0E="}}
 NAMESPACED = {"namespaces": ["orders", "billing"]}
+CREDENTIALS = {
+    "gates": {
+        "credentials": [
+            {"namespace": "orders", "secrets": ["prometheus-token", "mimir.auth"]},
+            {"namespace": "billing", "secrets": ["datadog-keys"]},
+        ]
+    }
+}
+VALIDATED = ["datapipelines", "pipelineruns", "qualitygates", "metricsources"]
+"""What the webhook validates in a namespace."""
 
 
 def values_with(path: str, value: Any) -> dict[str, Any]:
@@ -70,8 +80,11 @@ class TestDefaults:
             ("ClusterRoleBinding", "sluice"),
             ("ClusterRoleBinding", "sluice-webhook"),
             ("ConfigMap", "sluice-pod-template"),
+            ("CustomResourceDefinition", "clustermetricsources.sluice.dev"),
             ("CustomResourceDefinition", "datapipelines.sluice.dev"),
+            ("CustomResourceDefinition", "metricsources.sluice.dev"),
             ("CustomResourceDefinition", "pipelineruns.sluice.dev"),
+            ("CustomResourceDefinition", "qualitygates.sluice.dev"),
             ("Deployment", "sluice"),
             ("Service", "sluice-metrics"),
             ("Service", "sluice-webhook"),
@@ -105,6 +118,7 @@ class TestDefaults:
             "SLUICE_API_QPS": "200",
             "SLUICE_API_BURST": "400",
             "SLUICE_POD_TEMPLATE_FILE": "/etc/sluice/pod-template.yaml",
+            "SLUICE_GATE_IMAGE": "sluice-gate:0.1.0",
             "SLUICE_WEBHOOK_MODE": "self-signed",
             "SLUICE_WEBHOOK_PORT": "9443",
             "SLUICE_WEBHOOK_CONFIG": "sluice",
@@ -188,10 +202,20 @@ class TestPermissions:
         ("sluice.dev", "pipelineruns"): {"get", "list", "watch", "create", "patch", "delete"},
         ("sluice.dev", "pipelineruns/status"): {"patch"},
         ("sluice.dev", "pipelineruns/finalizers"): {"update"},
+        ("sluice.dev", "qualitygates"): {"get", "list", "watch"},
+        ("sluice.dev", "qualitygates/status"): {"patch"},
+        ("sluice.dev", "metricsources"): {"get", "list", "watch"},
+        ("sluice.dev", "metricsources/status"): {"patch"},
         ("", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
         ("apps", "controllerrevisions"): {"get", "list", "watch", "create", "delete"},
         ("", "events"): {"create", "patch"},
     }
+
+    CLUSTER_WIDE: ClassVar = {
+        ("sluice.dev", "clustermetricsources"): {"get", "list", "watch"},
+        ("sluice.dev", "clustermetricsources/status"): {"patch"},
+    }
+    """What the operator may do beside that when it works in all namespaces."""
 
     @staticmethod
     def granted(role: Object) -> dict[tuple[str, str], set[str]]:
@@ -218,11 +242,43 @@ class TestPermissions:
     def test_grant_the_operator_what_it_needs_and_no_more(self, helm: Helm) -> None:
         rendered = helm.template()
 
-        assert self.granted(rendered.one("ClusterRole", "sluice")) == self.OPERATOR
+        assert self.granted(rendered.one("ClusterRole", "sluice")) == self.OPERATOR | self.CLUSTER_WIDE
         assert rendered.one("ClusterRoleBinding", "sluice")["roleRef"]["name"] == "sluice"
         assert rendered.one("ClusterRoleBinding", "sluice")["subjects"] == [
             {"kind": "ServiceAccount", "name": "sluice", "namespace": "sluice-system"}
         ]
+
+    @pytest.mark.parametrize("values", [CREDENTIALS, NAMESPACED | CREDENTIALS])
+    def test_let_the_operator_get_the_secrets_that_are_named_and_do_nothing_else_with_them(
+        self, helm: Helm, values: dict[str, Any]
+    ) -> None:
+        rendered = helm.template(values)
+
+        for kind in ("Role", "RoleBinding"):
+            found = [item for item in rendered.all(kind) if item["metadata"]["name"] == "sluice-credentials"]
+            assert [item["metadata"]["namespace"] for item in found] == ["orders", "billing"]
+        assert [
+            (role["metadata"]["name"], role["metadata"]["namespace"], rule)
+            for role in rendered.all("ClusterRole") + rendered.all("Role")
+            for rule in role["rules"]
+            if any(resource.split("/")[0] == "secrets" for resource in rule["resources"])
+        ] == [
+            ("sluice-credentials", entry["namespace"], self.getting(*entry["secrets"]))
+            for entry in CREDENTIALS["gates"]["credentials"]
+        ]
+        for binding in rendered.all("RoleBinding"):
+            assert binding["roleRef"]["name"] == binding["metadata"]["name"]
+            assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "sluice", "namespace": "sluice-system"}]
+
+    @staticmethod
+    def getting(*names: Any) -> dict[str, Any]:
+        """The rule that lets these Secrets be read."""
+        return {"apiGroups": [""], "resources": ["secrets"], "resourceNames": list(names), "verbs": ["get"]}
+
+    def test_grant_no_secrets_when_roles_are_made_by_other_means(self, helm: Helm) -> None:
+        rendered = helm.template(CREDENTIALS | {"rbac": {"create": False}})
+
+        assert rendered.all("Role") + rendered.all("RoleBinding") == []
 
     def test_limit_the_webhook_permission_to_the_operators_own_configuration(self, helm: Helm) -> None:
         rendered = helm.template()
@@ -256,6 +312,10 @@ class TestPermissions:
             assert role["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
             assert role["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-admin"] == "true"
             assert all(group == "sluice.dev" for group, _ in self.granted(role))
+        assert {resource for _, resource in self.granted(edit)} == set(VALIDATED)
+        assert {resource for _, resource in self.granted(view)} == {
+            f"{plural}{part}" for plural in (*VALIDATED, "clustermetricsources") for part in ("", "/status")
+        }
 
 
 class TestNamespaced:
@@ -280,6 +340,7 @@ class TestNamespaced:
         rendered = helm.template(NAMESPACED)
 
         assert rendered.env["SLUICE_NAMESPACES"] == "orders,billing"
+        assert [webhook["rules"][0]["resources"] for webhook in rendered.webhooks] == [[name] for name in VALIDATED]
         for webhook in rendered.webhooks:
             assert webhook["namespaceSelector"]["matchExpressions"] == [
                 {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["orders", "billing"]}
@@ -290,11 +351,9 @@ class TestWebhook:
     def test_validates_each_kind_at_its_own_path(self, helm: Helm) -> None:
         rendered = helm.template()
 
-        assert [webhook["name"] for webhook in rendered.webhooks] == [
-            "datapipelines.sluice.dev",
-            "pipelineruns.sluice.dev",
-        ]
-        for webhook, resource in zip(rendered.webhooks, ("datapipelines", "pipelineruns"), strict=True):
+        scopes = dict.fromkeys(VALIDATED, "Namespaced") | {"clustermetricsources": "Cluster"}
+        assert [webhook["name"] for webhook in rendered.webhooks] == [f"{resource}.sluice.dev" for resource in scopes]
+        for webhook, (resource, scope) in zip(rendered.webhooks, scopes.items(), strict=True):
             assert webhook["clientConfig"] == {
                 "service": {"name": "sluice-webhook", "namespace": "sluice-system", "path": f"/{resource}", "port": 443}
             }, "caBundle must not be stated, or an upgrade would reset it"
@@ -304,7 +363,7 @@ class TestWebhook:
                     "apiVersions": ["v1alpha1"],
                     "operations": ["CREATE", "UPDATE"],
                     "resources": [resource],
-                    "scope": "Namespaced",
+                    "scope": scope,
                 }
             ]
             assert webhook["sideEffects"] == "None"
@@ -342,7 +401,7 @@ class TestWebhook:
         rendered = helm.template(OWN_CERTIFICATE)
 
         assert rendered.all("Certificate") + rendered.all("Issuer") == []
-        assert [webhook["clientConfig"]["caBundle"] for webhook in rendered.webhooks] == ["Q0E=", "Q0E="]
+        assert [webhook["clientConfig"]["caBundle"] for webhook in rendered.webhooks] == ["Q0E="] * 5
         volume = next(item for item in rendered.pod["spec"]["volumes"] if item["name"] == "webhook-certs")
         assert volume["secret"]["secretName"] == "our-tls"
 
@@ -362,7 +421,7 @@ class TestCrds:
         repository = {file.name: file.read_text() for file in (root / "crds").glob("*.yaml")}
 
         assert chart == repository
-        assert len(chart) >= 2
+        assert set(chart) == {f"{plural}.yaml" for plural in (*VALIDATED, "clustermetricsources")}
 
     def test_are_rendered_with_nothing_changed_but_labels_and_annotations(self, helm: Helm) -> None:
         rendered = {item["metadata"]["name"]: item for item in helm.template().all("CustomResourceDefinition")}
@@ -477,6 +536,13 @@ CHANGES: dict[str, tuple[Any, Change, Any, dict[str, Any]]] = {
         {"metadata": {"labels": {"team": "data"}}, "spec": {"priorityClassName": "batch"}},
         {},
     ),
+    "gates.image": ("registry:5000/x/gate@" + DIGEST, env("SLUICE_GATE_IMAGE"), "registry:5000/x/gate@" + DIGEST, {}),
+    "gates.credentials": (
+        [{"namespace": "orders", "secrets": ["prometheus-token"]}],
+        lambda r: [(o["kind"], o["metadata"]["namespace"]) for o in r.all("Role") + r.all("RoleBinding")],
+        [("Role", "orders"), ("RoleBinding", "orders")],
+        {},
+    ),
     "crds.enabled": (False, lambda r: r.all("CustomResourceDefinition"), [], {}),
     "crds.keep": (False, annotations_of("CustomResourceDefinition", "pipelineruns.sluice.dev"), {}, {}),
     "rbac.create": (
@@ -506,8 +572,8 @@ CHANGES: dict[str, tuple[Any, Change, Any, dict[str, Any]]] = {
         ("10250", 10250),
         {},
     ),
-    "webhook.failurePolicy": ("Ignore", webhook("failurePolicy"), ["Ignore", "Ignore"], {}),
-    "webhook.timeoutSeconds": (10, webhook("timeoutSeconds"), [10, 10], {}),
+    "webhook.failurePolicy": ("Ignore", webhook("failurePolicy"), ["Ignore"] * 5, {}),
+    "webhook.timeoutSeconds": (10, webhook("timeoutSeconds"), [10] * 5, {}),
     "webhook.annotations": ({"a": "b"}, annotations_of("ValidatingWebhookConfiguration"), {"a": "b"}, {}),
     "webhook.secretName": ("our-tls", lambda r: r.one("Certificate")["spec"]["secretName"], "our-tls", FILES),
     "webhook.caBundle": (
@@ -671,6 +737,15 @@ class TestValues:
             ("podAnnotations", {"a": True}),
             ("extraEnv", {"A": "b"}),
             ("crds.enabled", "true"),
+            ("gates.images", "x"),
+            ("gates.credentials", {"namespace": "orders", "secrets": ["a"]}),
+            ("gates.credentials", [{"namespace": "orders"}]),
+            ("gates.credentials", [{"secrets": ["a"]}]),
+            ("gates.credentials", [{"namespace": "orders", "secrets": []}]),
+            ("gates.credentials", [{"namespace": "orders", "secrets": ["*"]}]),
+            ("gates.credentials", [{"namespace": "orders", "secrets": ["a", "a"]}]),
+            ("gates.credentials", [{"namespace": "Orders", "secrets": ["a"]}]),
+            ("gates.credentials", [{"namespace": "orders", "secrets": ["a"], "verbs": ["list"]}]),
         ],
     )
     def test_that_are_misspelt_or_wrong_are_refused(self, helm: Helm, path: str, value: Any) -> None:
@@ -689,6 +764,14 @@ class TestValues:
                 merged(FILES, {"webhook": {"caBundle": "Q0E="}}),
                 "webhook.caBundle is only for webhook.mode=files without cert-manager",
             ),
+            (
+                {"gates": {"credentials": [{"namespace": "orders", "secrets": [name]} for name in ("a", "b")]}},
+                'the namespace "orders" twice',
+            ),
+            (
+                CREDENTIALS | {"namespaces": ["orders"]},
+                'the namespace "billing", which is not among namespaces',
+            ),
             (merged(MONITOR, {"metrics": {"service": {"enabled": False}}}), "a ServiceMonitor needs the Service"),
             ({"metrics": {"port": 9443}}, "metrics.port and webhook.port are both 9443"),
         ],
@@ -697,6 +780,31 @@ class TestValues:
         self, helm: Helm, values: dict[str, Any], message: str
     ) -> None:
         assert message in helm.refusal(values)
+
+    def test_never_grant_all_secrets_of_a_namespace_even_when_the_schema_is_not_asked(
+        self, helm: Helm, tmp_path: Path
+    ) -> None:
+        """A role without resourceNames would be for every Secret."""
+        chart = tmp_path / "sluice"
+        shutil.copytree(helm.chart, chart)
+        (chart / "values.schema.json").unlink()
+
+        message = helm.of(chart).refusal({"gates": {"credentials": [{"namespace": "orders", "secrets": []}]}})
+
+        assert 'the namespace "orders" names no Secret' in message
+
+    @pytest.mark.parametrize(
+        ("image", "expected"),
+        [
+            ({"repository": "registry:5000/x/sluice"}, "registry:5000/x/sluice-gate:0.1.0"),
+            ({"tag": "2.0"}, "sluice-gate:2.0"),
+            ({"digest": DIGEST}, "sluice-gate:0.1.0"),
+        ],
+    )
+    def test_of_the_image_name_that_of_gates_too_unless_it_is_given(
+        self, helm: Helm, image: dict[str, str], expected: str
+    ) -> None:
+        assert helm.template({"image": image}).env["SLUICE_GATE_IMAGE"] == expected
 
     def test_may_be_those_of_a_parent_chart(self, helm: Helm) -> None:
         assert helm.template({"global": {"anything": 1}}).names("Deployment") == ["sluice"]
@@ -724,7 +832,7 @@ class TestNotes:
             ({}, "It works in all namespaces."),
             (NAMESPACED, "It works in the namespaces orders, billing."),
             ({}, "pod-security.kubernetes.io/enforce=restricted"),
-            ({}, "changes to DataPipelines and PipelineRuns are refused"),
+            ({}, "changes to pipelines, runs, gates and metric sources are refused"),
             ({"webhook": {"mode": "off"}}, "The admission webhook is off"),
             ({"crds": {"keep": False}}, "deletes the CRDs"),
         ],

@@ -7,7 +7,7 @@ import kopf
 import pytest
 from kubernetes.aio.client import Configuration
 
-from sluice.controllers.admission import review_pipeline, review_run
+from sluice.controllers.admission import review_object, review_run
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import ManualClock
 from sluice.kube.connection import Connection
@@ -117,8 +117,37 @@ def test_a_pipeline_with_a_cycle_is_refused_unless_it_is_going() -> None:
     steps = [step_dict("a", "b"), step_dict("b", "a")]
     bad = manifest("DataPipeline", {"steps": steps})
     with pytest.raises(kopf.AdmissionError, match="makes a cycle") as caught:
-        review_pipeline(bad)
+        review_object(bad)
     assert caught.value.code == 422
     bad["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    review_pipeline(bad)
-    review_pipeline(manifest("DataPipeline", {"steps": [step_dict("a")]}))
+    review_object(bad)
+    review_object(manifest("DataPipeline", {"steps": [step_dict("a")]}))
+
+
+GATE = {"checks": [{"name": "rows", "data": {"source": "flights", "rowCount": {"min": 1}}}]}
+EXEMPTION = {"check": "row", "reason": "known", "approver": "a@example.com", "expires": "2026-12-31T00:00:00Z"}
+PROMETHEUS = {"prometheus": {"address": "http://prometheus.monitoring:9090"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "change", "words"),
+    [
+        ("QualityGate", GATE, {"exemptions": [EXEMPTION]}, "spec.exemptions[0].check"),
+        ("QualityGate", GATE, {"checks": [{"name": "rows", "data": {"source": "flights"}}]}, "exactly one assertion"),
+        ("QualityGate", GATE, {"score": {"pass": 80, "warn": 90}}, "spec.score.warn"),
+        ("MetricSource", PROMETHEUS, {"graphite": {"address": "http://graphite"}}, "exactly one of prometheus"),
+        ("MetricSource", PROMETHEUS, {"prometheus": {"address": "prometheus:9090"}}, "spec.prometheus.address"),
+        ("ClusterMetricSource", PROMETHEUS, {"timeout": "ten seconds"}, "spec.timeout"),
+    ],
+)
+def test_a_gate_or_source_that_cannot_work_is_refused_unless_it_is_going(
+    kind: str, good: dict[str, Any], change: dict[str, Any], words: str
+) -> None:
+    review_object(manifest(kind, good))
+    bad = manifest(kind, {**good, **change})
+    with pytest.raises(kopf.AdmissionError) as caught:
+        review_object(bad)
+    assert caught.value.code == 422
+    assert words in str(caught.value)
+    bad["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    review_object(bad)

@@ -13,6 +13,12 @@ def test_an_empty_environment_is_all_defaults() -> None:
     assert (settings.namespaces, settings.webhook_mode, settings.log_format) == ((), "off", "json")
     assert (settings.metrics_port, settings.webhook_port, settings.workers) == (8080, 9443, 16)
     assert settings.pod_template is None
+    assert settings.gate_image == "sluice-gate"
+
+
+def test_the_image_of_gates_is_as_it_is_given() -> None:
+    image = "registry.example.com/data/sluice-gate:0.1.0"
+    assert Settings.from_environment({"SLUICE_GATE_IMAGE": image}).gate_image == image
 
 
 def test_namespaces_are_a_list_with_commas() -> None:

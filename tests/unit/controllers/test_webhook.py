@@ -75,7 +75,7 @@ class Configured(LoopbackApi):
     def __init__(self) -> None:
         super().__init__()
         self.version = 1
-        self.bundle = ""
+        self.bundles = {"datapipelines": "", "qualitygates": "", "clustermetricsources": ""}
         self.failing = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -83,26 +83,30 @@ class Configured(LoopbackApi):
             self.failing -= 1
             self.fail(503, "ServiceUnavailable")
         elif request.method == "GET":
-            client = {"caBundle": self.bundle} if self.bundle else {}
             self.say(
                 {
                     "metadata": {"name": "sluice", "resourceVersion": str(self.version)},
-                    "webhooks": [{"name": "datapipelines.sluice.dev", "clientConfig": client}],
+                    "webhooks": [
+                        {"name": f"{plural}.sluice.dev", "clientConfig": {"caBundle": bundle} if bundle else {}}
+                        for plural, bundle in self.bundles.items()
+                    ],
                 }
             )
         else:
-            test, change = await request.json()
+            test, *changes = await request.json()
             if test["value"] != str(self.version):
                 self.fail(422, "Invalid", "test failed")
             else:
-                assert change["path"] == "/webhooks/0/clientConfig/caBundle"
-                self.version, self.bundle = self.version + 1, change["value"]
+                self.version += 1
+                paths = {f"/webhooks/{at}/clientConfig/caBundle": name for at, name in enumerate(self.bundles)}
+                self.bundles |= {paths[change["path"]]: change["value"] for change in changes}
                 self.say({})
         return await super().answer(request)
 
     def trusted(self) -> bytes:
-        """What the API server trusts, in PEM."""
-        return base64.b64decode(self.bundle)
+        """What the API server trusts, in PEM: the same for every kind."""
+        (bundle,) = set(self.bundles.values())
+        return base64.b64decode(bundle)
 
     def writes(self) -> list[Received]:
         """The changes asked for."""
@@ -160,7 +164,7 @@ async def test_an_authority_that_somebody_removed_is_put_back(configured: Config
     clock = ManualClock(datetime.now(UTC))
     server = WebhookServer(settings("self-signed"), client, clock=clock)
     async with serving(server):
-        configured.bundle = ""
+        configured.bundles["qualitygates"] = ""
         configured.version += 1
         await turn(clock, CHECK_EVERY, configured)
         await ask(server, configured.trusted())

@@ -196,11 +196,47 @@ def test_the_exit_codes_that_the_tutorial_tells_are_those_of_the_command_line() 
     assert "exit code 3 for a cancelled run, 1 for a failed one and 0 for one that succeeded" in text
 
 
-def test_the_reference_is_fresh() -> None:
+@pytest.fixture(scope="module")
+def generator() -> Any:
+    """docs/generate.py as a module."""
     spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == module.render()
+    return module
+
+
+@pytest.mark.parametrize("document", ["reference.md", "gates.md"])
+def test_what_is_generated_is_fresh(generator: Any, document: str) -> None:
+    path = ROOT / "docs" / document
+    assert path.read_text(encoding="utf-8") == generator.texts()[path]
+
+
+def test_the_check_names_what_is_stale_and_the_command(
+    generator: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    document = tmp_path / "gates.md"
+    document.write_text(
+        (ROOT / "docs" / "gates.md").read_text(encoding="utf-8").replace("| Fail | Stop |", "| Fail | Go |")
+    )
+    monkeypatch.setattr(generator, "GATES", document)
+    assert generator.main(["--check"]) == 1
+    assert capsys.readouterr().out == "docs/gates.md is stale: run `python docs/generate.py`\n"
+    assert "| Fail | Go |" in document.read_text(encoding="utf-8"), "a check writes nothing"
+    assert generator.main([]) == 0
+    assert generator.main(["--check"]) == 0
+
+
+@pytest.mark.parametrize("text", ["no markers", "<!-- generated: a -->\n<!-- end -->\n" * 2])
+def test_a_generated_part_stands_in_its_document_once(generator: Any, text: str) -> None:
+    with pytest.raises(ValueError, match="times, not once"):
+        generator.with_parts(text, {"a": "part"})
+
+
+def test_the_tables_of_verdicts_say_what_is_decided(generator: Any) -> None:
+    parts = generator.verdict_parts()
+    assert "in the order Pass, Warn, Inconclusive, Error, Fail." in parts["severities"]
+    assert "| Warn | Pass | Warn | Warn | Warn | Warn |" in parts["severities"]
+    assert "| Error | Hold | 0% |" in parts["decisions"]

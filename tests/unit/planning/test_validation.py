@@ -218,7 +218,8 @@ def test_of_a_manifest_the_shape_is_judged_first() -> None:
     document = manifest("DataPipeline", {"steps": [step_dict("a", "a")]})
     assert [error.problem for error in check_manifest(document)] == ["Invalid value"]
     del document["spec"]["steps"][0]["image"]
-    assert [str(error) for error in check_manifest(document)] == ["spec.steps[0].image: Required value"]
+    wanted = "spec.steps[0].image: Required value: a step has an image or a gate"
+    assert [str(error) for error in check_manifest(document)] == [wanted]
 
 
 def test_no_more_errors_are_reported_than_a_person_reads() -> None:

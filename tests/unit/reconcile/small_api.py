@@ -12,14 +12,35 @@ from typing import Any
 from aiohttp import web
 
 from sluice.kube.clock import Clock
-from sluice.kube.resources import CONTROLLER_REVISIONS, DATA_PIPELINES, EVENTS, PIPELINE_RUNS, PODS, Resource
+from sluice.kube.resources import (
+    CLUSTER_METRIC_SOURCES,
+    CONTROLLER_REVISIONS,
+    DATA_PIPELINES,
+    EVENTS,
+    METRIC_SOURCES,
+    PIPELINE_RUNS,
+    PODS,
+    QUALITY_GATES,
+    SECRETS,
+    Resource,
+)
 from tests.unit.kube.loopback_api import Loopback, status_object
 
 Object = dict[str, Any]
 Place = tuple[str, str, str]
 """Path of the collection without its namespace, namespace, name."""
 
-SERVED = (DATA_PIPELINES, PIPELINE_RUNS, PODS, CONTROLLER_REVISIONS, EVENTS)
+SERVED = (
+    DATA_PIPELINES,
+    PIPELINE_RUNS,
+    PODS,
+    CONTROLLER_REVISIONS,
+    EVENTS,
+    QUALITY_GATES,
+    METRIC_SOURCES,
+    CLUSTER_METRIC_SOURCES,
+    SECRETS,
+)
 
 
 class SmallApi(Loopback):

@@ -38,7 +38,7 @@ IMAGES = ("mmdebstrap", "buildah", "busybox-static")
 """What building images needs."""
 DATABASE = ("postgresql",)
 """What the tests of checks on tables of a database need: the programs, not a running server."""
-_CREATE_NO_SERVER = Path("/etc/postgresql-common/createcluster.conf")
+_CREATE_NO_SERVER = Path("/etc/postgresql-common/createcluster.d/none.conf")
 
 
 def ensure(packages: Iterable[str], log: Path) -> None:

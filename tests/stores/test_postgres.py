@@ -339,3 +339,15 @@ def test_two_million_rows_are_streamed_in_bounded_memory(
 
 def _environment(root: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": f"{root}/operator"}
+
+
+def test_a_table_that_is_sampled_or_set_aside_is_streamed_as_a_whole(
+    tables: Postgres, reach: Callable[..., None], tmp_path: Path
+) -> None:
+    reach(tables)
+    check = {"data": {"source": "t", "range": {"column": "id", "min": 1}}, "quarantine": True}
+    spec = gate(check, sources=[table("t", tables)], quarantine={"source": "t", "maxShare": 0.1})
+    report = evaluate("g", spec, {}, WHEN, quarantine=tmp_path / "bad", passing=tmp_path / "good")
+    assert report.verdict.outcome is WARN, report.findings[0].message
+    assert duckdb.execute(f"SELECT count(*) FROM '{tmp_path}/good/t.parquet'").fetchall() == [(19,)]
+    assert one(tables, {"sample": {"rows": 5}}, {"notNull": {"columns": ["id"]}}).rows_evaluated == 5

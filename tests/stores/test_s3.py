@@ -113,3 +113,21 @@ def test_rows_that_are_written_are_there_whole(objects: S3, reach: Callable[...,
         assert write_rows(connection, TABLES["t"], f"{tmp_path}/a/b.parquet") == 20
     assert write_text("s3://data/reports", "r.html", "<p>", "STORE") == "s3://data/reports/r.html"
     assert (objects.folder / "data/reports/r.html").read_text() == "<p>"
+
+
+def test_rows_that_are_set_aside_and_those_that_pass_go_to_the_storage(
+    objects: S3, reach: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach(objects)
+    for name, value in objects.environment.items():
+        monkeypatch.setenv(name.replace("STORE_", "AWS_", 1), value)
+    spec = gate(
+        {"data": {"source": "t", "range": {"column": "id", "min": 1}}, "quarantine": True},
+        sources=[{"name": "t", "uri": "s3://data/t.parquet", "credentials": "STORE"}],
+        quarantine={"source": "t", "maxShare": 0.1},
+    )
+    report = evaluate("g", spec, {}, WHEN, quarantine="s3://data/bad", passing="s3://data/good")
+    assert report.verdict.outcome is WARN, report.findings[0].message
+    for folder, rows in (("bad", 1), ("good", 19)):
+        query = f"SELECT count(*) FROM '{objects.folder}/data/{folder}/t.parquet'"
+        assert duckdb.execute(query).fetchall() == [(rows,)]

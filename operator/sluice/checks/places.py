@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from sluice.api.base import Json
 from sluice.api.gate import Source
 from sluice.checks.sql import When
+from sluice.checks.stores.base import without_password
 from sluice.planning.references import UnresolvedReference, substitute
 
 _ARGUMENT = re.compile(r"\$\(args\.")
@@ -33,7 +34,7 @@ def resolve_places(
         except UnresolvedReference as error:
             path = error.reference.path.replace("params.", "args.", 1)
             why = "the gate was not run for an interval" if path.startswith("interval.") else "it has no value"
-            missing[name] = f'the uri of "{name}", {text}, holds $({path}): {why}'
+            missing[name] = f'the uri of "{name}", {without_password(text)}, holds $({path}): {why}'
     return places, missing
 
 

@@ -1,11 +1,12 @@
 """What stores share: the errors they raise, and how a source looks once it is opened."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 HIDDEN = "***"
+_PASSWORD = re.compile(r"(://[^/?#:@]*:|[?&]password=)(?:(?<=:)[^/?#]*(?=@)|(?<==)[^&#]*)", re.IGNORECASE)
 
 
 class CannotRead(Exception):
@@ -74,9 +75,4 @@ def first_line(error: Exception) -> str:
 
 def without_password(uri: str) -> str:
     """A uri as it may be shown to people."""
-    try:
-        parts = urlsplit(uri)
-        password = parts.password
-    except ValueError:
-        return uri
-    return uri if password is None else uri.replace(f":{password}@", f":{HIDDEN}@", 1)
+    return _PASSWORD.sub(lambda found: f"{found[1]}{HIDDEN}", uri)

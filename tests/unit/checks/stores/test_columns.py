@@ -25,6 +25,16 @@ def test_the_names_in_a_query_are_found_or_all_columns_are_meant(sql: str, colum
     assert identifiers(sql) == columns
 
 
-def test_a_password_in_a_uri_is_not_shown() -> None:
-    assert without_password("postgresql://me:hunter2@host/db") == "postgresql://me:***@host/db"
-    assert without_password("s3://bucket/key") == "s3://bucket/key"
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql://me:hunter2@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:p@ss@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://host/db?password=hunter2&sslmode=require", "postgresql://host/db?password=***&sslmode=require"),
+        ("postgresql://host:5432/db?sslmode=require", "postgresql://host:5432/db?sslmode=require"),
+        ("s3://bucket/key@2:3", "s3://bucket/key@2:3"),
+        ("/data/a:b@c.csv", "/data/a:b@c.csv"),
+    ],
+)
+def test_a_password_in_a_uri_is_not_shown(uri: str, shown: str) -> None:
+    assert without_password(uri) == shown

@@ -16,7 +16,7 @@ OUTAGE = timedelta(minutes=2)
 @pytest.fixture
 def prom(namespace: Namespace, tmp_path: Path) -> Iterator[Prometheus]:
     with prometheus(namespace, tmp_path) as made:
-        made.lines = 'errors{job="orders"} 0.002\n'
+        made.lines = 'errors{service="orders"} 0.002\n'
         yield made
 
 
@@ -32,7 +32,7 @@ def source(url: str, **spec: Any) -> Manifest:
 
 def gate(**metric: Any) -> Manifest:
     """A gate on the share of errors."""
-    query = 'errors{job="$(args.job)"}'
+    query = 'errors{service="$(args.service)"}'
     check = {"name": "errors", "metric": {"source": "prom", "query": query, "max": 0.01, "interval": "2s", **metric}}
     return {
         "apiVersion": "sluice.dev/v1alpha1",
@@ -44,7 +44,7 @@ def gate(**metric: Any) -> Manifest:
 
 def guarded(**use: Any) -> Manifest:
     """check (the gate `slo`) -> publish."""
-    step = {"name": "check", "gate": {"name": "slo", "args": {"job": "orders"}, **use}}
+    step = {"name": "check", "gate": {"name": "slo", "args": {"service": "orders"}, **use}}
     return pipeline("orders", step, shell("publish", dependsOn=["check"]))
 
 
@@ -55,7 +55,7 @@ def ready(namespace: Namespace) -> tuple[str, str]:
 
 
 def test_a_metric_within_its_bound_lets_the_run_go_on(namespace: Namespace, prom: Prometheus) -> None:
-    prom.wait_for('errors{job="orders"}', 0.002)
+    prom.wait_for('errors{service="orders"}', 0.002)
     namespace.apply(source(prom.url), gate(minSamples=3), guarded())
     status = namespace.ended(namespace.run("orders"))
     check = steps_of(status)["check"]
@@ -65,8 +65,8 @@ def test_a_metric_within_its_bound_lets_the_run_go_on(namespace: Namespace, prom
 
 
 def test_a_metric_beyond_its_bound_stops_the_run_and_says_by_how_much(namespace: Namespace, prom: Prometheus) -> None:
-    prom.lines = 'errors{job="orders"} 0.072\n'
-    prom.wait_for('errors{job="orders"}', 0.072)
+    prom.lines = 'errors{service="orders"} 0.072\n'
+    prom.wait_for('errors{service="orders"}', 0.072)
     namespace.apply(source(prom.url), gate(failureLimit={"consecutive": 2}), guarded())
     run = namespace.run("orders")
     status = namespace.ended(run)
@@ -81,9 +81,9 @@ def test_a_metric_beyond_its_bound_stops_the_run_and_says_by_how_much(namespace:
     ("lines", "said"),
     [
         ("", "no data"),
-        ('errors{job="orders"} NaN\n', "NaN"),
-        ('errors{job="orders"} +Inf\n', "Inf"),
-        ('errors{job="orders",pod="a"} 0\nerrors{job="orders",pod="b"} 0\n', "2 series"),
+        ('errors{service="orders"} NaN\n', "NaN"),
+        ('errors{service="orders"} +Inf\n', "Inf"),
+        ('errors{service="orders",pod="a"} 0\nerrors{service="orders",pod="b"} 0\n', "2 series"),
     ],
 )
 def test_what_is_no_evidence_holds_the_run_and_fails_it_at_the_limit(
@@ -104,7 +104,7 @@ def test_what_is_no_evidence_holds_the_run_and_fails_it_at_the_limit(
 def test_prometheus_stopped_for_two_minutes_holds_alerts_and_goes_on_when_it_is_back(
     namespace: Namespace, prom: Prometheus
 ) -> None:
-    prom.wait_for('errors{job="orders"}', 0.002)
+    prom.wait_for('errors{service="orders"}', 0.002)
     namespace.apply(source(prom.url), gate(**{"for": "20s"}), guarded(hold={"alertAfter": "30s"}))
     run = namespace.run("orders")
     namespace.in_phase(run, "check", "Running")
@@ -137,8 +137,8 @@ def held_since(namespace: Namespace, run: str) -> str | None:
 def test_failed_looks_are_on_record_and_a_recovery_within_the_limit_passes(
     namespace: Namespace, prom: Prometheus
 ) -> None:
-    prom.lines = 'errors{job="orders"} 0.072\n'
-    prom.wait_for('errors{job="orders"}', 0.072)
+    prom.lines = 'errors{service="orders"} 0.072\n'
+    prom.wait_for('errors{service="orders"}', 0.072)
     namespace.apply(source(prom.url), gate(interval="5s", failureLimit={"consecutive": 20}), guarded())
     run = namespace.run("orders")
 
@@ -147,12 +147,12 @@ def test_failed_looks_are_on_record_and_a_recovery_within_the_limit_passes(
         return rows[0].get("inRow")
 
     namespace.wait_for("two failed looks on record", lambda: (counted() or 0) >= 2)
-    prom.lines = 'errors{job="orders"} 0.001\n'
+    prom.lines = 'errors{service="orders"} 0.001\n'
     assert namespace.ended(run)["phase"] == "Succeeded"
 
 
 def test_credentials_come_from_a_secret_that_the_operator_was_given(namespace: Namespace, prom: Prometheus) -> None:
-    prom.wait_for('errors{job="orders"}', 0.002)
+    prom.wait_for('errors{service="orders"}', 0.002)
     namespace.apply(source(prom.url, bearer={"name": "token", "key": "t"}), gate(), guarded())
     run = namespace.run("orders")
     unreadable = ("False", "CredentialsUnreadable")

@@ -27,7 +27,7 @@ from sluice.sources.answers import a_list, a_moment, a_pair, an_object, labels
 from sluice.sources.base import BadAnswer, BadQuery
 
 _LOOK_BACK: Final = timedelta(minutes=5)
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "'": "\\x27", "`": "\\x60", "\n": "\\n"})
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': "\\x22", "'": "\\x27", "`": "\\x60", "\n": "\\n"})
 
 
 class PrometheusReader:
@@ -38,10 +38,11 @@ class PrometheusReader:
         self._access = access.with_plain_headers(spec.headers)
 
     def escape(self, text: str) -> str:
-        """`text` inside a label value in double quotes: `{path="$(args.path)"}`.
+        r"""`text` inside a label value in double quotes: `{path="$(args.path)"}`.
 
-        Backslash, quotes and line break are escaped, so a value cannot end the text that it stands in. What is special in
-        a regular expression is not: in `=~"$(args.path)"` the value is a pattern.
+        Backslash, quotes and line break are escaped, so a value cannot end the text that it stands in; quotes by their
+        numbers, since `\"` is an error in single quotes. What is special in a regular expression is not escaped: in
+        `=~"$(args.path)"` the value is a pattern.
         """
         return text.translate(_ESCAPES)
 

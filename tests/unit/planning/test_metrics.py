@@ -89,16 +89,12 @@ def test_references_are_filled_in(query: str, text: str) -> None:
         ('x{c="$(steps.a.outputs.b)"}', "has no value"),
         ("x > $(args.evil)", "outside quotes"),
         ('x{a="b"} > $(args.evil)', "outside quotes"),
-        ('x{a="b\\"} > $(args.none ?? a b)', "__inside__"),
         ("# it's\nx > $(args.evil)", "outside quotes"),
         ("// don't\nx > $(args.evil)", "outside quotes"),
         ('# "\nx > $(args.evil) # "', "outside quotes"),
     ],
 )
 def test_what_cannot_be_filled_in_is_not_asked(query: str, complaint: str) -> None:
-    if complaint == "__inside__":  # the quote is not closed, so the server refuses it and nothing is asked
-        assert ask(check(query=query), VALUES, escape, AT).text.endswith("a b")
-        return
     with pytest.raises(Unaskable, match=complaint):
         ask(check(query=query), VALUES, escape, AT)
 
@@ -267,14 +263,13 @@ def test_looks_have_a_distance(text: str | None, seconds: float) -> None:
     ("metric", "error"),
     [
         ({"min": None, "max": None}, "m.max: Required value: max, min or both are needed"),
-        ({"min": 2, "max": 1}, "m.min: Invalid value: 2: must not be above max, 1"),
         ({"min": 2, "max": 1}, "m.min: Invalid value: 2.0: must not be above max, 1"),
         ({"max": INF}, 'm.max: Invalid value: "inf": must be a finite number'),
         ({"warn": {}}, "m.warn.max: Required value: max, min or both are needed"),
         ({"warn": {"min": 2, "max": 1}}, "m.warn.min: Invalid value: 2.0: must not be above max, 1"),
         (
             {"query": "x $(args.f(x))"},
-            'm.query: Invalid value: "$(args.f(x)": cannot be read: $(NAME) or $(NAME ?? default), without '
+            'm.query: Invalid value: "$(args.f(x": cannot be read: $(NAME) or $(NAME ?? default), without '
             "parentheses inside",
         ),
         (
@@ -303,7 +298,7 @@ def test_looks_have_a_distance(text: str | None, seconds: float) -> None:
 )
 def test_a_check_that_could_say_nothing_is_refused(metric: dict[str, Any], error: str) -> None:
     errors = [str(each) for each in check_metric(check(**metric), "m")]
-    assert [each.replace("2.0", "2") for each in errors] == [error.replace("2.0", "2")]
+    assert errors == [error]
 
 
 @pytest.mark.parametrize(

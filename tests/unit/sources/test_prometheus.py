@@ -179,7 +179,7 @@ async def test_a_short_max_age_asks_for_the_time_of_the_scrape(back_end: BackEnd
     ("text", "written"),
     [
         ("/api/v1", "/api/v1"),
-        ('a"} or vector(0) #', 'a\\"} or vector(0) #'),
+        ('a"} or vector(0) #', "a\\x22} or vector(0) #"),
         ("a\\", "a\\\\"),
         ("two\nlines", "two\\nlines"),
         ("it's `it`", "it\\x27s \\x60it\\x60"),

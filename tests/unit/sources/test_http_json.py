@@ -30,6 +30,8 @@ async def ask(back_end: BackEnd, http: Http, query: str = "/value", **fields: An
         ("double(body.value)", {"value": "2.5"}, [[2.5]]),
         ("body.errors / body.all", {"errors": 1.0, "all": 4.0}, [[0.25]]),
         ("body.rows.map(r, r.v)", {"rows": [{"v": 1}, {"v": 2.5}]}, [[1], [2.5]]),
+        ("body.rows.map(r, r.v[0])", {"rows": [{"v": [1, 2]}]}, [[1]]),
+        ('body.rows.map(r, r["v"][1])', {"rows": [{"v": [1, 2]}]}, [[2]]),
         ("body.rows", {"rows": [7]}, [[7]]),
         ("body.rows", {"rows": []}, []),
         ("size(body)", [1, 2], [[2]]),
@@ -74,7 +76,8 @@ async def test_without_a_time_a_number_is_of_the_moment_of_the_look(back_end: Ba
         ({"value": 1, "at": "2026-01-01T12:00:00"}, {"time": "body.at"}, "no time zone"),
         ({"value": 1, "at": 1e300}, {"time": "body.at"}, "is no time"),
         ({"value": 1, "at": None}, {"time": "body.at"}, "neither a text nor a number"),
-        ({"value": list(range(10_001))}, {}, "gives 10001 numbers"),
+        ({"value": list(range(10_001))}, {}, "more than 10000 values"),
+        ({"value": 1}, {"value": "duration('1s')"}, "is something else and no number"),
     ],
 )
 async def test_what_the_expression_cannot_take_is_a_bad_answer(
@@ -105,6 +108,8 @@ async def test_not_a_number_from_an_expression_is_inconclusive(back_end: BackEnd
         ("body.a.map(x, [x, x]).map(x, [x, x])", "has 2 of map"),
         ("body.a .\n map (x, body.a)", "body cannot be used inside"),
         ("body.a.map//\n(x, body.a)", "comments"),
+        ("body.a.map(x, [x, x, x])", "no list or map can be made"),
+        ("body.a.map(x, {'a': x})", "no list or map can be made"),
     ],
 )
 def test_an_expression_without_end_is_refused_when_the_source_is_made(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from sluice.api.metric_source import BACKENDS, SecretKey
 from sluice.sources.base import Denied, Misconfigured
@@ -33,6 +36,20 @@ def test_a_source_needs_each_key_of_a_secret_once() -> None:
         SecretKey(name="metrics", key="key", namespace="other"),
         SecretKey(name="metrics", key="ca"),
     )
+
+
+def test_every_source_of_the_document_can_be_built(http: Http) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "metric-sources.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    specs = [
+        spec_of(**document["spec"])
+        for block in blocks
+        for document in yaml.safe_load_all(block)
+        if document["kind"] == "MetricSource"
+    ]
+    for spec in specs:
+        reader_of(spec, http, "text")
+    assert {name for spec in specs for name in BACKENDS if getattr(spec, name) is not None} == set(BACKENDS)
 
 
 def test_a_source_without_credentials_needs_none() -> None:

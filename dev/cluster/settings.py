@@ -35,6 +35,8 @@ class Ports:
     proxy_health: int = 20256
     proxy_metrics: int = 20249
     kwok: int = 20247
+    prometheus: int = 20290
+    prometheus_api: int = 20291
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Ports:

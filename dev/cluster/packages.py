@@ -71,6 +71,9 @@ def _ensure(packages: Iterable[str], log: Path) -> None:
         run_logged(["apt-get", "update", "-q"], log, timeout=300, env=environment)
         with _no_new_service() if _SERVICES & set(missing) else nullcontext():
             run_logged(command.split(), log, timeout=600, env=environment)
+        if shutil.which("systemctl"):
+            for package in sorted(_SERVICES & set(missing)):
+                run_logged(["systemctl", "disable", package], log, timeout=60)  # nor after the next boot
 
 
 @contextmanager

@@ -50,7 +50,7 @@ class PrometheusReader:
         """The series that answer `question`. Raises SourceError."""
         form = {
             "timeout": f"{self._access.limits.seconds:g}s",
-            "lookback_delta": _seconds(question.max_age),
+            "lookback_delta": _seconds(min(question.max_age, _LOOK_BACK)),
             "partial_response": "false",
             "deny_partial_response": "1",
         }

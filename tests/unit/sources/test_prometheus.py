@@ -172,6 +172,13 @@ async def test_a_short_max_age_asks_for_the_time_of_the_scrape(back_end: BackEnd
     assert "stale" in look.message
 
 
+async def test_a_long_max_age_does_not_make_the_server_look_back_farther(back_end: BackEnd, http: Http) -> None:
+    back_end.say(ONE)
+    await ask(back_end, http, Question("up", AT, max_age=timedelta(hours=1)))
+    (asked,) = back_end.asked
+    assert asked.form["lookback_delta"] == "300.000"
+
+
 # -- texts in queries -------------------------------------------------------------------------------------------------
 
 

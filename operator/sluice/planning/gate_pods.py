@@ -69,7 +69,8 @@ def pod_of(step: Step, status: StepStatus, scene: Scene, values: Mapping[str, Js
         _resource("SLUICE_MEMORY_LIMIT", "limits.memory"),
         _resource("SLUICE_CPU_LIMIT", "limits.cpu"),
     ]
-    limit = (step.timeouts and step.timeouts.step) or (scene.spec.timeouts and scene.spec.timeouts.step)
+    own, common = step.timeouts, scene.spec.timeouts
+    limit = (own.step if own is not None else None) or (common.step if common is not None else None)
     if limit is not None:
         # Before the pod is ended, what still runs becomes an Error of its check, which says more than a pod that is gone.
         seconds = parse_duration(limit).total_seconds()

@@ -55,13 +55,12 @@ def launch(status: StepStatus, step: Step, scene: Scene, before: GateResult | No
     """The step begins, or begins a further attempt: which gate it evaluates is put on record."""
     assert step.gate is not None
     view = scene.gates.get(step.gate.name)
-    since = before.since if before is not None and before.since is not None else scene.now
-    result = GateResult(name=step.gate.name, since=since)
+    result = GateResult(name=step.gate.name, since=scene.now)
     if view is not None and view.spec is not None:
         result = result.model_copy(update={"uid": view.uid, "generation": view.generation})
         if before is not None and _same(before, view):
-            kept = {"tallies": before.tallies, "held_since": before.held_since, "alerted_at": before.alerted_at}
-            result = result.model_copy(update=kept)
+            kept = ("since", "tallies", "held_since", "alerted_at")
+            result = result.model_copy(update={name: getattr(before, name) for name in kept})
     update: dict[str, Any] = {"gate": result}
     if view is None or view.spec is None:
         update |= {"pod": None}

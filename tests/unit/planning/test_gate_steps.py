@@ -387,6 +387,20 @@ def test_an_edited_gate_is_evaluated_anew() -> None:
     assert story.check.phase is StepPhase.SUCCEEDED
 
 
+def test_an_edited_gate_has_its_whole_time_again() -> None:
+    story = Story(gate_view(ON_METRIC), hold={"limit": "10m"})
+    story.look()
+    story.metric_says(ERROR)
+    story.advance(minutes=9)
+    story.gate = gate_view(ON_METRIC, generation=2)
+    story.advance(seconds=1)
+    story.metric_says(ERROR)
+    story.advance(minutes=9)
+    assert story.check.phase is StepPhase.RUNNING
+    story.advance(minutes=2)
+    assert (story.check.phase, story.check.reason) == ("Failed", "GateUndecided")
+
+
 def test_a_dry_run_goes_on_whatever_is_found() -> None:
     story = Story(gate_view(ON_DATA, dryRun=True))
     story.look()

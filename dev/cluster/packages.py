@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -32,6 +34,7 @@ _KNOWN_BY = {
     "prometheus": "prometheus",
 }
 _installing = threading.Lock()  # dpkg refuses a second installation at the same time
+_LOCK = Path(tempfile.gettempdir(), "sluice-packages.lock")
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 RUNTIME = tuple(
     package for package in _KNOWN_BY if package not in ("mmdebstrap", "buildah", "postgresql", "prometheus")
@@ -51,8 +54,12 @@ _CREATE_NO_SERVER = Path("/etc/postgresql-common/createcluster.d/none.conf")
 
 def ensure(packages: Iterable[str], log: Path) -> None:
     """Install what is missing; raise ClusterError with the command that does so where we may not."""
-    with _installing:
-        _ensure(packages, log)
+    wanted = tuple(packages)
+    if all(_there(_KNOWN_BY[package]) for package in wanted):
+        return
+    with _installing, _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes, and each may be the first to need one
+        _ensure(wanted, log)
 
 
 def _ensure(packages: Iterable[str], log: Path) -> None:

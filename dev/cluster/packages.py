@@ -32,7 +32,9 @@ _KNOWN_BY = {
 }
 _installing = threading.Lock()  # dpkg refuses a second installation at the same time
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-RUNTIME = tuple(package for package in _KNOWN_BY if package not in ("mmdebstrap", "buildah", "postgresql", "prometheus"))
+RUNTIME = tuple(
+    package for package in _KNOWN_BY if package not in ("mmdebstrap", "buildah", "postgresql", "prometheus")
+)
 """What a running local cluster needs."""
 IMAGES = ("mmdebstrap", "buildah", "busybox-static")
 """What building images needs."""

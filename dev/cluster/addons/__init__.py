@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dev.cluster.addons import kwok
+from dev.cluster.addons import gateway, kwok
 from dev.cluster.addons.context import Context
 
 
@@ -23,3 +23,4 @@ class Addon:
 
 
 ADDONS = {"kwok": Addon(kwok.up, tools=("kwok",))}
+ADDONS |= {"gateway": Addon(gateway.up, tools=("traefik",))}

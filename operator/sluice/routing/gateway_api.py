@@ -299,7 +299,7 @@ def _candidate_of(place: _Place, pair: Pair) -> dict[str, Any]:
 
 def _give_back(draft: Draft, place: _Place, rule: RuleBefore | None, before: Before) -> None:
     path = ("spec", "rules", place.rule, "backendRefs")
-    if place.candidate is None:
+    if place.candidate is None or not place.sum:
         return  # untouched, or written anew by somebody else
     if rule is None:
         # A rule that somebody has changed meanwhile: it is theirs, but no traffic may go on to the candidate.

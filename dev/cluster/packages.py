@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from dev.cluster import progress
@@ -40,6 +41,11 @@ IMAGES = ("mmdebstrap", "buildah", "busybox-static")
 """What building images needs."""
 DATABASE = ("postgresql",)
 """What the tests of checks on tables of a database need: the programs, not a running server."""
+METRICS = ("prometheus",)
+"""What the add-on `metrics` needs, and the tests that ask a real Prometheus."""
+_SERVICES = frozenset(METRICS)
+"""Packages that start a service of the machine when they are installed, which nobody here wants."""
+_POLICY = Path("/usr/sbin/policy-rc.d")
 _CREATE_NO_SERVER = Path("/etc/postgresql-common/createcluster.d/none.conf")
 
 
@@ -63,7 +69,27 @@ def _ensure(packages: Iterable[str], log: Path) -> None:
     with progress.part(f"install Debian packages: {' '.join(missing)}"):
         environment = {"DEBIAN_FRONTEND": "noninteractive"}
         run_logged(["apt-get", "update", "-q"], log, timeout=300, env=environment)
-        run_logged(command.split(), log, timeout=600, env=environment)
+        with _no_new_service() if _SERVICES & set(missing) else nullcontext():
+            run_logged(command.split(), log, timeout=600, env=environment)
+        if shutil.which("systemctl"):
+            for package in sorted(_SERVICES & set(missing)):
+                run_logged(["systemctl", "disable", package], log, timeout=60)  # nor after the next boot
+
+
+@contextmanager
+def _no_new_service() -> Iterator[None]:
+    """While this lasts, installing a package starts nothing: Debian's own way to say so. A policy that is there stays."""
+    try:
+        with _POLICY.open("x") as file:
+            file.write("#!/bin/sh\nexit 101\n")
+    except FileExistsError:
+        yield
+        return
+    try:
+        _POLICY.chmod(0o755)
+        yield
+    finally:
+        _POLICY.unlink()
 
 
 def _there(mark: str) -> bool:

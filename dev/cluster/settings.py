@@ -37,6 +37,8 @@ class Ports:
     kwok: int = 20247
     gateway: int = 20280
     gateway_metrics: int = 20281
+    prometheus: int = 20290
+    prometheus_api: int = 20291
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Ports:

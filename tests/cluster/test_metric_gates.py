@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dev.cluster.addons.metrics import URL
 from tests.cluster.kit import Manifest, Namespace, moment, pipeline, shell, steps_of
 from tests.cluster.prometheus import Prometheus, prometheus
 
@@ -171,3 +172,15 @@ def test_credentials_come_from_a_secret_that_the_operator_was_given(namespace: N
     namespace.apply(secret, role, binding)
     assert namespace.ended(run)["phase"] == "Succeeded"
     assert "hush" not in namespace.kubectl("get", "sluice,events", "-o", "yaml").stdout
+
+
+def test_a_source_of_the_whole_cluster_is_found_by_its_name_in_the_network(namespace: Namespace) -> None:
+    """The development cluster's own Prometheus, which scrapes the operator."""
+    name = f"shared-{namespace.name}"
+    shared = {**source(URL), "kind": "ClusterMetricSource", "metadata": {"name": name}}
+    try:
+        namespace.apply(shared, gate(source=name, query="sluice_build_info", min=1, max=1, reduce="max"), guarded())
+        status = namespace.ended(namespace.run("orders"))
+        assert status["phase"] == "Succeeded", steps_of(status)["check"]
+    finally:
+        namespace.kubectl("delete", "clustermetricsource", name)

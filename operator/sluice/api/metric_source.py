@@ -121,7 +121,8 @@ class MetricSourceSpec(Model):
             (
                 f"{_ONE} == 1",
                 "exactly one of prometheus, http, datadog, influxdb, graphite, newRelic, cloudWatch is needed",
-            )
+            ),
+            ("!(has(self.bearer) && has(self.basic))", "bearer and basic are both given: only one can be sent"),
         )
     )
 

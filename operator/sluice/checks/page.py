@@ -59,10 +59,11 @@ def _badge(outcome: str) -> str:
 def _row(check: Mapping[str, Any]) -> str:
     exempt = " (exempt)" if check.get("exempt") else ""
     rows = check.get("rowsEvaluated")
+    where = "" if check.get("evaluatedIn") in (None, "duckdb") else f" (in {_e(check['evaluatedIn'])})"
     return (
         f"<tr><td>{_e(check['name'])}</td><td>{_badge(check['outcome'])}</td>"
         f"<td>{_e(check.get('severity'))}{exempt}</td><td>{_e(check.get('bound'))}</td>"
-        f'<td>{_e(check.get("message"))}</td><td class="n">{"" if rows is None else f"{rows:,}"}</td></tr>'
+        f'<td>{_e(check.get("message"))}{where}</td><td class="n">{"" if rows is None else f"{rows:,}"}</td></tr>'
     )
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from sluice.api.base import Json
+from sluice.api.durations import parse_duration
 from sluice.api.gate import QualityGateSpec, Source
 from sluice.api.names import STEP_CONTAINER
 from sluice.api.pipeline import DataPipelineSpec, Resources, Step
@@ -21,6 +22,8 @@ from sluice.planning.views import GateView
 
 DEFAULT_REQUESTS: Mapping[str, int | str] = {"cpu": "100m", "memory": "256Mi"}
 DEFAULT_MEMORY_LIMIT = "1Gi"
+SHARE_OF_TIME = 0.9
+"""Of the step's timeout, for the evaluation."""
 SPILL = "/spill"
 """Where the pod puts what does not fit into its memory."""
 RUN_BASELINES = ("LastRun", "StableRevision")
@@ -66,6 +69,12 @@ def pod_of(step: Step, status: StepStatus, scene: Scene, values: Mapping[str, Js
         _resource("SLUICE_MEMORY_LIMIT", "limits.memory"),
         _resource("SLUICE_CPU_LIMIT", "limits.cpu"),
     ]
+    own, common = step.timeouts, scene.spec.timeouts
+    limit = (own.step if own is not None else None) or (common.step if common is not None else None)
+    if limit is not None:
+        # Before the pod is ended, what still runs becomes an Error of its check, which says more than a pod that is gone.
+        seconds = parse_duration(limit).total_seconds()
+        env.append({"name": "SLUICE_GATE_TIMEOUT", "value": f"{max(1.0, seconds * SHARE_OF_TIME):g}"})
     return build_pod(
         identity,
         scene.spec,

@@ -25,7 +25,7 @@ from sluice.planning.metrics import Unaskable, ask, failed_look, limits_of, look
 from sluice.planning.verdicts import Look, Tally
 from sluice.planning.views import SourceView
 from sluice.reconcile.caches import Caches
-from sluice.sources.base import Denied, SourceError, TimedOut
+from sluice.sources.base import Denied, Misconfigured, SourceError, TimedOut
 from sluice.sources.http import Http
 from sluice.sources.registry import build, secrets_of
 from sluice.telemetry import metrics
@@ -145,8 +145,7 @@ class Measurer:
             result = type(error).__name__
             if isinstance(error, Denied):
                 self._forget_secrets(namespace, source)
-            reason = error.reason if isinstance(error, Unusable) else Reason.NO_ANSWER
-            self._note(place, source, Answer(reason, str(error)))
+            self._note(place, source, Answer(_reason(error), str(error)))
             look = failed_look(str(error), at)
         except Exception as error:  # whatever it is, it is no evidence; the operator goes on
             result = "crashed"
@@ -211,6 +210,16 @@ class Measurer:
             return
         for key in secrets_of(source.spec):
             self._secrets.pop((source.namespace or key.namespace or namespace, key.name), None)
+
+
+def _reason(error: Unusable | SourceError) -> Reason:
+    match error:
+        case Unusable():
+            return error.reason
+        case Misconfigured():
+            return Reason.INVALID_SPEC
+        case _:
+            return Reason.NO_ANSWER
 
 
 def _decoded(secret: Mapping[str, Any]) -> dict[str, str]:

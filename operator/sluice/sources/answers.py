@@ -66,4 +66,4 @@ def _kind(value: Json) -> str:
     if isinstance(value, bool):
         return "a boolean"
     names: dict[type, str] = {str: "a text", list: "a list", dict: "an object", int: "a number", float: "a number"}
-    return names.get(type(value), "null")
+    return "null" if value is None else names.get(type(value), "something else")

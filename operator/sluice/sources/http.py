@@ -190,8 +190,9 @@ class Http:
 
 def _made_context(trust: Trust) -> ssl.SSLContext:
     context: ssl.SSLContext | None = None
-    with suppress(ssl.SSLError, ValueError):  # not chained: it may quote what is in the Secret
-        context = ssl.create_default_context(cadata=trust.ca)
+    if trust.ca is None or trust.ca.strip():  # an empty text would mean the system's authorities
+        with suppress(ssl.SSLError, ValueError):  # not chained: it may quote what is in the Secret
+            context = ssl.create_default_context(cadata=trust.ca)
     if context is None:
         raise Misconfigured("tls.ca: the Secret's key holds no certificate in PEM")
     if trust.insecure:

@@ -3,13 +3,15 @@
 The path cannot leave the address: it begins with / or ?, and has no `..`, so that credentials go where the spec of the
 source says.
 
-CEL has no end of time in this library. So an expression may have one macro (map, filter, all, exists, existsOne) and may not
-use `body` inside it: then its work is bounded by the size of the answer times its own length.
+CEL has no limit of time or memory in this library. So an expression may have one macro (map, filter, all, exists, existsOne),
+may not use `body` inside it and makes no list there, and an answer has at most 256 KiB and 10,000 values: then its work is
+bounded by the size of the answer times its own length.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
@@ -24,9 +26,12 @@ from sluice.sources.answers import a_moment, a_number
 from sluice.sources.base import BadAnswer, BadQuery, Misconfigured
 
 _DEEPEST: Final = 64
-_MOST_NUMBERS: Final = 10_000
+_MOST_BYTES: Final = 1 << 18
+_MOST_VALUES: Final = 10_000
 _MACRO: Final = re.compile(r"\.\s*(?:map|filter|all|exists|exists_one|existsOne|transformList|transformMap\w*)\s*\(")
 _BODY: Final = re.compile(r"\bbody\b")
+_LITERAL: Final = re.compile(r"(?:^|[^\w\])\"'\s])\s*\[|\{")
+"""A list or a map that is made; not the brackets of an index."""
 
 
 class HttpJsonReader:
@@ -34,7 +39,7 @@ class HttpJsonReader:
 
     def __init__(self, spec: HttpJson, access: Access) -> None:
         self._address = spec.address.rstrip("/")
-        self._access = access
+        self._access = replace(access, limits=replace(access.limits, bytes=min(access.limits.bytes, _MOST_BYTES)))
         self._value = _compiled("value", spec.value)
         self._time = _compiled("time", spec.time) if spec.time is not None else None
 
@@ -47,13 +52,10 @@ class HttpJsonReader:
     async def ask(self, question: Question) -> tuple[Series, ...]:
         """One series for each number that `value` gives, with one point. Raises SourceError."""
         answer = await self._access.get(_joined(self._address, question.text))
-        if _depth_exceeds(answer, _DEEPEST):
-            raise BadAnswer("the answer is JSON that is nested too deeply")
+        _require_small(answer)
         at = question.at if self._time is None else _moment(_evaluated(self._time, "time", answer))
         found = _evaluated(self._value, "value", answer)
         numbers = found if isinstance(found, list) else [found]
-        if len(numbers) > _MOST_NUMBERS:
-            raise BadAnswer(f"value gives {len(numbers)} numbers; at most {_MOST_NUMBERS}")
         many = len(numbers) > 1
         return tuple(
             Series({"index": str(index)} if many else {}, (Point(at, a_number(number, "what value gives")),))
@@ -85,6 +87,8 @@ def _compiled(field: str, expression: str) -> Any:
         raise Misconfigured(f"http.{field}: has {len(macros)} of map, filter, all, exists; at most one is possible")
     if macros and _BODY.search(expression, macros[0].end()):
         raise Misconfigured(f"http.{field}: body cannot be used inside or behind map, filter, all or exists")
+    if macros and _LITERAL.search(expression, macros[0].end()):
+        raise Misconfigured(f"http.{field}: no list or map can be made inside or behind map, filter, all or exists")
     try:
         return cel.compile(expression)
     except ValueError:
@@ -116,15 +120,19 @@ def _moment(value: object) -> datetime:
     raise BadAnswer("what time gives is neither a text nor a number")
 
 
-def _depth_exceeds(value: Json, most: int) -> bool:
-    level: list[Json] = [value]
-    for _ in range(most):
+def _require_small(answer: Json) -> None:
+    """Raise BadAnswer for a document that is too large or too deep for an expression."""
+    level, values = [answer], 1
+    for _ in range(_DEEPEST):
         level = [
             child
             for one in level
             if isinstance(one, dict | list)
             for child in (one.values() if isinstance(one, dict) else one)
         ]
+        values += len(level)
+        if values > _MOST_VALUES:
+            raise BadAnswer(f"the answer has more than {_MOST_VALUES} values")
         if not level:
-            return False
-    return True
+            return
+    raise BadAnswer("the answer is JSON that is nested too deeply")

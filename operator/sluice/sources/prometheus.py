@@ -1,9 +1,11 @@
 """Prometheus, and what speaks its HTTP API: Thanos, Mimir, VictoriaMetrics, Cortex.
 
-A query is sent as a form to /api/v1/query, or to /api/v1/query_range with a window. The samples of an instant query carry
-the time of the query, not their own: how old they may be is the server's look-back, 5 minutes unless it was
-configured otherwise, which `lookback_delta` makes as short as the check's maxAge where the server knows that parameter
-(Prometheus from 2.44 on). Where it does not, ask for a range: its last sample ends when the series does.
+A query is sent as a form to /api/v1/query, or to /api/v1/query_range with a window. What comes back carries the time of the
+query and not that of the scrape: the server looks back for up to 5 minutes (unless it is configured otherwise) for a
+sample that it then gives as the present one. A target that is gone is known to be gone at once; one that merely stopped
+being written is not. So where maxAge is shorter than that, the server is asked once more, for `timestamp(QUERY)`, which
+is the scrape's time where the query is a plain selector, and for a shorter look-back, which newer servers grant
+for every query (`lookback_delta`) and others pass over.
 
 A partial answer is no answer. Thanos and VictoriaMetrics are asked not to give one, and `isPartial: true` or any
 `warnings` (of Thanos, of a remote read, of PromQL itself about samples that it left out) make a BadAnswer. `infos`, which are
@@ -12,6 +14,8 @@ about style, are passed over.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -22,7 +26,8 @@ from sluice.sources.access import Access
 from sluice.sources.answers import a_list, a_moment, a_pair, an_object, labels
 from sluice.sources.base import BadAnswer, BadQuery
 
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "'": "\\x27", "`": "\\x60", "\n": "\\n"})
+_LOOK_BACK: Final = timedelta(minutes=5)
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': "\\x22", "'": "\\x27", "`": "\\x60", "\n": "\\n"})
 
 
 class PrometheusReader:
@@ -33,32 +38,37 @@ class PrometheusReader:
         self._access = access.with_plain_headers(spec.headers)
 
     def escape(self, text: str) -> str:
-        """`text` inside a label value in double quotes: `{path="$(args.path)"}`.
+        r"""`text` inside a label value in double quotes: `{path="$(args.path)"}`.
 
-        Backslash, quotes and line break are escaped, so a value cannot end the text that it stands in. What is special in
-        a regular expression is not: in `=~"$(args.path)"` the value is a pattern.
+        Backslash, quotes and line break are escaped, so a value cannot end the text that it stands in; quotes by their
+        numbers, since `\"` is an error in single quotes. What is special in a regular expression is not escaped: in
+        `=~"$(args.path)"` the value is a pattern.
         """
         return text.translate(_ESCAPES)
 
     async def ask(self, question: Question) -> tuple[Series, ...]:
         """The series that answer `question`. Raises SourceError."""
         form = {
-            "query": question.text,
             "timeout": f"{self._access.limits.seconds:g}s",
-            "lookback_delta": _seconds(question.max_age),
+            "lookback_delta": _seconds(min(question.max_age, _LOOK_BACK)),
             "partial_response": "false",
             "deny_partial_response": "1",
         }
+        present = {**form, "time": _timestamp(question.at)}
         if question.window is None:
-            form["time"] = _timestamp(question.at)
-            answer = await self._access.post_form(f"{self._address}/api/v1/query", form)
+            series = await self._asked("query", question.text, present)
         else:
             step = question.step or STEP
             # The last sample of the grid is at the moment of the look, so that its age is the data's and not the grid's.
             start = question.at - question.window // step * step
             form |= {"start": _timestamp(start), "end": _timestamp(question.at), "step": _seconds(step)}
-            answer = await self._access.post_form(f"{self._address}/api/v1/query_range", form)
-        return self._series(answer)
+            series = await self._asked("query_range", question.text, form)
+        if question.max_age >= _LOOK_BACK or not any(one.labels for one in series):
+            return series
+        return _dated(series, await self._asked("query", f"timestamp((\n{question.text}\n))", present))
+
+    async def _asked(self, how: str, query: str, form: Mapping[str, str]) -> tuple[Series, ...]:
+        return self._series(await self._access.post_form(f"{self._address}/api/v1/{how}", {"query": query, **form}))
 
     def _series(self, answer: Json) -> tuple[Series, ...]:
         document = an_object(answer, "the answer")
@@ -77,6 +87,22 @@ def _timestamp(moment: datetime) -> str:
 
 def _seconds(length: timedelta) -> str:
     return f"{max(length.total_seconds(), 0.001):.3f}"
+
+
+def _dated(series: tuple[Series, ...], scrapes: tuple[Series, ...]) -> tuple[Series, ...]:
+    """The series with no point later than its scrape, which `timestamp()` gave for the series that are present."""
+    times = {_identity(one): one.points[-1].value for one in scrapes if one.points}
+    return tuple(_not_after(one, times[_identity(one)]) if _identity(one) in times else one for one in series)
+
+
+def _identity(series: Series) -> frozenset[tuple[str, str]]:
+    """Its labels without the name, which functions take away."""
+    return frozenset((name, text) for name, text in series.labels.items() if name != "__name__")
+
+
+def _not_after(series: Series, scraped: float) -> Series:
+    latest = a_moment(scraped, "the time of a scrape")
+    return replace(series, points=tuple(replace(point, at=min(point.at, latest)) for point in series.points))
 
 
 def _result(document: dict[str, Json]) -> tuple[Series, ...]:

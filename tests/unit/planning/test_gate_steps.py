@@ -184,6 +184,20 @@ def test_the_pod_is_told_the_gate_and_where_the_data_lies() -> None:
     assert plan["spec"]["containers"][0]["resources"]["limits"]["memory"] == "1Gi"
 
 
+def test_the_evaluation_ends_before_the_pod_is_ended() -> None:
+    story = Story(gate_view(ON_DATA))
+    steps = [{**row, "timeouts": {"step": "10m"}} if row["name"] == "check" else row for row in raw_steps(story)]
+    story.spec = pipeline_spec(*steps)
+    env = {row["name"]: row.get("value") for row in story_pod(story)["spec"]["containers"][0]["env"]}
+    assert env["SLUICE_GATE_TIMEOUT"] == "540"
+
+
+def raw_steps(story: Story) -> list[dict[str, Any]]:
+    """The steps as a manifest has them."""
+    rows: list[dict[str, Any]] = story.spec.to_dict()["steps"]
+    return rows
+
+
 def story_pod(story: Story) -> Mapping[str, Any]:
     """The pod that the first look asks for."""
     plan = plan_run(

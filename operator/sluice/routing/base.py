@@ -3,7 +3,7 @@
     RoutingError
       NotRouted        no rule of the route sends traffic to the stable Service
       CandidateInUse   the candidate gets traffic already, before anything was done
-      NotDivisible     the weights of a rule are too small to be divided as asked
+      NotDivisible     the weights of a rule that others share cannot be divided exactly as asked
       AlreadyMatched   a rule tells requests apart by the header that the wish names
       RouteFull        the route would be larger than its API allows
 
@@ -40,7 +40,7 @@ class CandidateInUse(RoutingError):
 
 
 class NotDivisible(RoutingError):
-    """The weights of a rule are too small to be divided as asked, and others share the rule."""
+    """The weights of a rule that others share cannot be divided exactly as asked."""
 
 
 class AlreadyMatched(RoutingError):
@@ -64,10 +64,12 @@ class Backend:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Between whom traffic is divided."""
+    """Between whom traffic is divided, and where."""
 
     stable: Backend
     candidate: Backend
+    rule: str | None = None
+    """Name of the only rule that takes part; None for every rule that sends traffic to the stable Service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +169,15 @@ class Seen:
     """The share of copied requests, for the same rules."""
     matched: int
     """The number of rules that send requests to the candidate alone."""
+    named: bool
+    """Whether each of the rules names the candidate."""
+
+    @property
+    def weight(self) -> int | None:
+        """The candidate's share, as a wish would say it; None without a rule, where rules differ, and for a part of a percent."""
+        found = set(self.weights)
+        (only,) = found if len(found) == 1 else (0.5,)
+        return int(only) if only.is_integer() else None
 
     @property
     def least(self) -> float:

@@ -40,8 +40,6 @@ from sluice.routing.json_patch import Draft
 from sluice.routing.matching import narrowed
 
 _DEFAULT_WEIGHT: Final = 1
-_ROUNDING: Final = 1.0
-"""Percentage points by which a weight beside other backends may differ from what was asked."""
 _MOST_RULES: Final = 16
 _MOST_BACKENDS: Final = 16
 _MOST_FILTERS: Final = 16
@@ -147,6 +145,7 @@ class GatewayRoute:
                 for place in places
             ),
             sum(_only(rule, pair.candidate) for rule in rules),
+            bool(places) and all(place.candidate is not None for place in places),
         )
 
     def answer(self, route: Object) -> Answer:
@@ -214,20 +213,21 @@ def _taking_part(route: Object, pair: Pair) -> list[_Place]:
         for rule in (route.get("spec") or {}).get("rules") or ()
         for backend in rule.get("backendRefs") or ()
     }
+    wanted = "no rule" if pair.rule is None else f"no rule {pair.rule}"
     raise NotRouted(
-        f"{_label(route)} has no rule that sends traffic to Service {pair.stable}; it names "
+        f"{_label(route)} has {wanted} that sends traffic to Service {pair.stable}; it names "
         f"{', '.join(sorted(named)) or 'no backend'}"
     )
 
 
 def _places(route: Object, pair: Pair) -> list[_Place]:
-    """The rules that name the stable backend, with traffic or without, each as it is now."""
+    """The rules that may take part: those that name the stable backend, with traffic or without, as they are now."""
     namespace = route["metadata"].get("namespace")
     found = []
     for position, (key, rule) in enumerate(_keyed((route.get("spec") or {}).get("rules") or ())):
         backends = rule.get("backendRefs") or []
         stable = _find(backends, pair.stable, namespace)
-        if stable is not None:
+        if stable is not None and pair.rule in (None, rule.get("name")):
             found.append(_Place(position, key, stable, _find(backends, pair.candidate, namespace), backends))
     return found
 
@@ -278,11 +278,11 @@ def _divide(draft: Draft, place: _Place, pair: Pair, weight: int) -> None:
     if place.candidate is None and not weight:
         return  # there is nothing to divide, and nothing to undo
     whole = place.sum if place.shared else ALL
-    candidate = (2 * whole * weight + ALL) // (2 * ALL)  # to the nearest, half up
-    if abs(candidate * ALL / whole - weight) > _ROUNDING:
+    candidate, rest = divmod(whole * weight, ALL)
+    if rest:
         raise NotDivisible(
             f"{_label(draft.document)}, rule {place.rule + 1}: {weight}% of the weight {whole} of Service {pair.stable} "
-            "cannot be had, since other backends share the rule. Multiply all weights of the rule by 100"
+            "is no whole number, and other backends share the rule. Multiply all weights of the rule by 100"
         )
     draft.set(whole - candidate, *path, place.stable, "weight")
     if place.candidate is not None:

@@ -1,6 +1,7 @@
 """Routes of the Gateway API, case by case."""
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -134,6 +135,38 @@ def test_a_weight_that_cannot_be_had_beside_others_is_refused() -> None:
     old = route(rule(ref("pricing", 1), ref("legacy", 1)))
     with pytest.raises(NotDivisible, match=r"rule 1: 20% of the weight 1 .* Multiply all weights of the rule by 100"):
         steered(old, Wish(20))
+    exactly = route(rule(ref("pricing", 90), ref("legacy", 10)))
+    assert HTTP_ROUTE.seen(steered(exactly, Wish(10)), PAIR).weight == 10
+    with pytest.raises(NotDivisible, match="5% of the weight 90"):
+        steered(exactly, Wish(5))
+
+
+def test_only_the_named_rule_takes_part() -> None:
+    pair = replace(PAIR, rule="quotes")
+    old = route(rule(ref("pricing"), name="rest"), rule(ref("pricing"), matches=V2, name="quotes"))
+    before = HTTP_ROUTE.remember(old, pair)
+    new = apply(old, HTTP_ROUTE.steer(old, pair, Wish(20, (Header("x", "1"),)), before))
+    assert weights(new)[1:] == [[("pricing", 1)], [("pricing", 80), ("pricing-candidate", 20)]]
+    assert len(new["spec"]["rules"]) == 3
+    assert HTTP_ROUTE.seen(new, pair).weights == (20.0,)
+    assert apply(new, HTTP_ROUTE.restore(new, pair, before))["spec"] == old["spec"]
+    with pytest.raises(NotRouted, match="has no rule other that sends traffic"):
+        HTTP_ROUTE.remember(old, replace(PAIR, rule="other"))
+
+
+@pytest.mark.parametrize(
+    ("rules", "weight", "named"),
+    [
+        ([rule(ref("pricing", 80), ref("pricing-candidate", 20))], 20, True),
+        ([rule(ref("pricing", 80), ref("pricing-candidate", 20)), rule(ref("pricing"))], None, False),
+        ([rule(ref("pricing", 2), ref("pricing-candidate", 1))], None, True),
+        ([rule(ref("pricing")), rule(ref("pricing", 7), ref("pricing-candidate", 0))], 0, False),
+        ([rule(ref("docs"))], None, False),
+    ],
+)
+def test_one_weight_is_seen_where_all_rules_agree(rules: list[Json], weight: int | None, *, named: bool) -> None:
+    seen = HTTP_ROUTE.seen(route(*rules), PAIR)
+    assert (seen.weight, seen.named) == (weight, named)
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,8 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
     """Serve until SIGTERM. Returns the exit code."""
     try:
         version = chosen(environment)
-        port, drain = int(environment.get("PRICING_PORT") or 8080), float(environment.get("PRICING_DRAIN") or 5)
+        # Not PRICING_PORT: Kubernetes sets that in every pod beside a Service named pricing, to tcp://ADDRESS:PORT.
+        port, drain = int(environment.get("PRICING_LISTEN_PORT") or 8080), float(environment.get("PRICING_DRAIN") or 5)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -230,7 +231,9 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
         print("error: the price list is not where it should be", file=sys.stderr)
         return 1
     server = Pricing(
-        (environment.get("PRICING_ADDRESS", ""), port), version, faults=environment.get("PRICING_FAULTS") == "allowed"
+        (environment.get("PRICING_LISTEN_ADDRESS", ""), port),
+        version,
+        faults=environment.get("PRICING_FAULTS") == "allowed",
     )
     ended = threading.Event()
 

@@ -145,7 +145,13 @@ def test_the_version_is_chosen_by_the_environment(environment: dict[str, str], n
 
 
 def start(**environment: str) -> subprocess.Popen[str]:
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "PRICING_ADDRESS": "127.0.0.1", "PRICING_PORT": "0", **environment}
+    env = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PRICING_LISTEN_ADDRESS": "127.0.0.1",
+        "PRICING_LISTEN_PORT": "0",
+        **environment,
+    }
     return subprocess.Popen(
         [sys.executable, "-m", "pricing.service"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -156,7 +162,7 @@ def start(**environment: str) -> subprocess.Popen[str]:
     [
         ({"PRICING_VERSION": "crashing"}, 1, "price list"),
         ({"PRICING_VERSION": "best"}, 2, "PRICING_VERSION=best: there is good, slow"),
-        ({"PRICING_PORT": "http"}, 2, "http"),
+        ({"PRICING_LISTEN_PORT": "http"}, 2, "http"),
     ],
 )
 def test_what_cannot_start_ends_with_the_reason(environment: dict[str, str], code: int, said: str) -> None:

@@ -175,9 +175,9 @@ class Seen:
     @property
     def weight(self) -> int | None:
         """The candidate's share, as a wish would say it; None without a rule, where rules differ, and for a part of a percent."""
-        found = set(self.weights)
-        (only,) = found if len(found) == 1 else (0.5,)
-        return int(only) if only.is_integer() else None
+        if len(set(self.weights)) != 1 or not self.weights[0].is_integer():
+            return None
+        return int(self.weights[0])
 
     @property
     def least(self) -> float:

@@ -371,9 +371,7 @@ def _mirror(draft: Draft, place: _Place, pair: Pair, percent: int, rule: RuleBef
 def _without_mirrors(rule: Json, pair: Pair) -> dict[str, Any]:
     """A rule whose requests the candidate answers needs to send it no copies."""
     there = _mirrors(rule, pair.candidate)
-    if not there:
-        return dict(rule)
-    filters = [one for position, one in enumerate(rule["filters"]) if position not in there]
+    filters = [one for position, one in enumerate(rule.get("filters") or ()) if position not in there]
     rest = {key: value for key, value in rule.items() if key != "filters"}
     return {**rest, "filters": filters} if filters else rest
 

@@ -126,7 +126,8 @@ def test_the_way_to_a_wish_does_not_matter_to_its_traffic(case: tuple[Any, Json,
     for wish in history:
         new = steer(router, new, wish, before)
     straight = steer(router, old, history[-1], before)
-    assert router.seen(new, PAIR) == router.seen(straight, PAIR)
+    one, other = router.seen(new, PAIR), router.seen(straight, PAIR)
+    assert (one.weights, one.mirrors, one.matched) == (other.weights, other.mirrors, other.matched)
 
 
 @given(cases(), wishes)

@@ -50,7 +50,7 @@ PANDERA = """
 import pandas, pandera.pandas as pa
 frame = pandas.read_parquet(path)
 known = ["captured", "failed", "refunded", "pending"]
-start, end = pandas.Timestamp("2026-01-01"), pandas.Timestamp("2026-01-02")
+day, next_day = pandas.Timestamp("2026-01-01"), pandas.Timestamp("2026-01-02")
 schema = pa.DataFrameSchema(
     {
         "id": pa.Column(nullable=False),
@@ -58,7 +58,7 @@ schema = pa.DataFrameSchema(
         "phone": pa.Column(checks=pa.Check(lambda s: s.str.fullmatch("[6-9][0-9]{9}").mean() >= 0.99)),
         "amount": pa.Column(checks=[pa.Check.in_range(0, 60000), pa.Check(lambda s: 20000 <= s.mean() <= 30000)]),
         "status": pa.Column(checks=[pa.Check.isin(known), pa.Check(lambda s: (s == "failed").mean() <= 0.1)]),
-        "created_at": pa.Column(nullable=False, checks=pa.Check.in_range(start, end, include_max=False)),
+        "created_at": pa.Column(nullable=False, checks=pa.Check(lambda s: (s >= day) & (s < next_day))),
     },
     checks=[pa.Check(lambda f: len(f) >= 1), pa.Check(lambda f: (f["status"] != "refunded") | (f["amount"] > 0))],
 )

@@ -34,7 +34,12 @@ def test_nothing_is_written_for_a_minute(namespace: Namespace, operator: Install
 
 
 def _steady(namespace: Namespace, operator: Installation) -> Counter[str]:
-    """The counts once they stand still: namespaces of earlier tests may still be going."""
+    """The counts once they stand still. Namespaces of earlier tests may still be going, and Kubernetes tries again at ever
+    longer intervals to delete what is in them: they have to be gone."""
+    phases = ["get", "namespaces", "-o", "jsonpath={.items[*].status.phase}"]
+    namespace.wait_for(
+        "the end of earlier namespaces", lambda: "Terminating" not in namespace.kubectl(*phases).stdout, seconds=300
+    )
     seen = [_writes(namespace, operator)]
 
     def stands() -> bool:

@@ -68,7 +68,7 @@ def test_a_sound_gate_has_no_errors(checks: list[dict[str, Any]], fields: dict[s
             id="personal data in a metric",
         ),
         pytest.param(
-            [{"data": {"source": "clean", "rowCount": {}, "aggregate": {"column": "a", "function": "quantile"}}}],
+            [{"data": {"source": "clean", "aggregate": {"column": "a", "function": "quantile", "max": 1}}}],
             {},
             'spec.checks[0].data.aggregate.function: Invalid value: "quantile": needs quantile, for instance 0.95',
             id="a quantile without its share",
@@ -99,10 +99,34 @@ def test_a_sound_gate_has_no_errors(checks: list[dict[str, Any]], fields: dict[s
             id="rows of another source",
         ),
         pytest.param(
+            [{"data": ROWS, "severity": "Info"}],
+            {},
+            'spec.checks[0].severity: Invalid value: "Info": at least one check has to count: Block or Warn, or critical',
+            id="no check that counts",
+        ),
+        pytest.param(
+            [{"data": ROWS}],
+            {"sources": [{"name": "before", "baseline": "LastRun"}]},
+            "spec.sources[0].step: Required value: baseline LastRun is the output of a step of an earlier run",
+            id="a baseline without its step",
+        ),
+        pytest.param(
+            [{"data": ROWS}],
+            {"sources": [{"name": "before", "baseline": "SameWeekday"}]},
+            "spec.sources[0].uri: Required value: baseline SameWeekday needs one, with $(interval.start.date) or the like",
+            id="a baseline without its place",
+        ),
+        pytest.param(
+            [{"data": ROWS}],
+            {"sources": [{"name": "some", "sample": {"percent": 1, "rows": 5}}]},
+            'spec.sources[0].sample: Invalid value: {"percent":1.0,"rows":5}: exactly one of percent, rows is needed',
+            id="a sample of two sizes",
+        ),
+        pytest.param(
             [{"data": ROWS, "quarantine": True}, {"data": COUNT, "quarantine": True}],
             {"quarantine": SET_ASIDE},
             "spec.checks[1].quarantine: Invalid value: true: is for checks on rows: notNull, unique, range, inSet, regex, "
-            "preset, length, row, reference, window",
+            "preset, length, row, conditional, reference, window",
             id="rows of a number",
         ),
         pytest.param(

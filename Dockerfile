@@ -3,6 +3,7 @@
 #   docker build --target operator -t sluice:0.1.0 .
 #   docker build --target operator-gate -t sluice-gate:0.1.0 .
 #   docker build --target example-flights -t example-flights:0.1.0 .
+#   docker build --target example-pricing -t example-pricing:0.1.0 .
 #
 # BASE is a Debian with python3 (3.11 or later) and its venv module, or one of the python images. Everything from an index is pinned by
 # hash. PIP_INDEX_URL and PIP_CERT, given as --build-arg, reach pip in the stages that build, and not the images.
@@ -105,3 +106,18 @@ LABEL org.opencontainers.image.title="example-flights" \
       org.opencontainers.image.licenses="Apache-2.0 AND CC0-1.0"
 USER 65532:65532
 CMD ["python", "-m", "flights.extract", "--help"]
+
+# --- example-pricing: nothing but the standard library ----------------------------------------------------------------
+
+FROM build AS pricing-app
+COPY examples/pricing/pricing /app/pricing
+RUN /venv/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
+
+FROM runtime AS example-pricing
+COPY --from=pricing-app /venv /venv
+COPY --from=pricing-app /app /app
+LABEL org.opencontainers.image.title="example-pricing" \
+      org.opencontainers.image.description="The service of the pricing example of sluice, good and bad, and its load generator" \
+      org.opencontainers.image.licenses="Apache-2.0"
+USER 65532:65532
+CMD ["python", "-m", "pricing.service"]

@@ -40,7 +40,7 @@ demo: $(VENV)/.installed cluster ## Run the flights pipeline for one day: make d
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m dev.demo $(DAY)
 
 test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
-	@$(CLUSTER) up --addons metrics
+	@$(CLUSTER) up --addons metrics,gateway
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/unit tests/cluster_harness tests/stores -n 2
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m "not quiet" -n 6
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m quiet
@@ -48,7 +48,7 @@ test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
 check: $(VENV)/.installed ## Linters, types, layers, and whether generated files are fresh
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy operator/sluice dev examples/flights/flights
+	@$(BIN)/mypy operator/sluice dev examples/flights/flights examples/pricing/pricing
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m sluice.api.crd --check
 	@$(BIN)/python docs/generate.py --check

@@ -1,7 +1,8 @@
 """A cluster that somebody else runs: named by SLUICE_KUBECONFIG, used, and never started or stopped.
 
 Images cannot be brought to its nodes from here: push them to a registry that it can pull from, and name them with
-SLUICE_IMAGE_REPO and SLUICE_IMAGE_TAG (REPO/operator:TAG, REPO/operator-gate:TAG, REPO/example-flights:TAG).
+SLUICE_IMAGE_REPO and SLUICE_IMAGE_TAG (REPO/operator:TAG, REPO/operator-gate:TAG, REPO/example-flights:TAG,
+REPO/example-pricing:TAG).
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from dev.cluster.commands import run
 from dev.cluster.errors import ClusterError
 from dev.cluster.settings import CHECKOUT, Settings
 
-TARGETS = ("operator", "operator-gate", "example-flights")
+TARGETS = ("operator", "operator-gate", "example-flights", "example-pricing")
 """The targets of the Dockerfile that become images."""
 BUSYBOX = "localhost/sluice/busybox:1"
 """A shell for tests; see small_images.py."""

@@ -35,6 +35,8 @@ class Ports:
     proxy_health: int = 20256
     proxy_metrics: int = 20249
     kwok: int = 20247
+    gateway: int = 20280
+    gateway_metrics: int = 20281
     prometheus: int = 20290
     prometheus_api: int = 20291
 

@@ -120,6 +120,12 @@ TOOLS = {
             "github.com/versity/versitygw",
             ("main.Version={version}",),
         ),
+        Tool(
+            "traefik",
+            "github.com/traefik/traefik/v3/cmd/traefik",
+            "github.com/traefik/traefik/v3",
+            ("github.com/traefik/traefik/v3/pkg/version.Version={version}",),
+        ),
     )
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dev.cluster.addons import kwok, metrics
+from dev.cluster.addons import gateway, kwok, metrics
 from dev.cluster.addons.context import Context
 
 
@@ -22,4 +22,8 @@ class Addon:
     """What is built for it, in the background from the beginning."""
 
 
-ADDONS = {"kwok": Addon(kwok.up, tools=("kwok",)), "metrics": Addon(metrics.up)}
+ADDONS = {
+    "kwok": Addon(kwok.up, tools=("kwok",)),
+    "metrics": Addon(metrics.up),
+    "gateway": Addon(gateway.up, tools=("traefik",)),
+}

@@ -64,6 +64,9 @@ VALIDATING_WEBHOOKS = Resource(
     "ValidatingWebhookConfiguration",
     namespaced=False,
 )
+HTTP_ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
+GRPC_ROUTES = Resource("gateway.networking.k8s.io", "v1", "grpcroutes", "GRPCRoute")
+GATEWAY_CLASSES = Resource("gateway.networking.k8s.io", "v1", "gatewayclasses", "GatewayClass", namespaced=False)
 DATA_PIPELINES = Resource(GROUP, VERSION, "datapipelines", "DataPipeline")
 PIPELINE_RUNS = Resource(GROUP, VERSION, "pipelineruns", "PipelineRun")
 QUALITY_GATES = Resource(GROUP, VERSION, "qualitygates", "QualityGate")

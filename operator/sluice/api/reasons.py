@@ -94,6 +94,7 @@ class CanaryReason(StrEnum):
     STEP_SKIPPED = "StepSkipped"
     AWAITING_APPROVAL = "AwaitingApproval"
     APPROVED = "Approved"
+    PROMOTING = "Promoting"
     SWITCHED = "Switched"
     WATCH_PASSED = "WatchPassed"
     KEPT_LONG_ENOUGH = "KeptLongEnough"

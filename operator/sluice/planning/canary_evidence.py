@@ -42,6 +42,8 @@ LOOKING = frozenset(
     }
 )
 """Phases in which metrics are looked at."""
+JUDGED = LOOKING | {CanaryPhase.SWITCHING}
+"""Phases in which what is known counts."""
 STALE_AFTER = 3
 """Intervals without a look, after which what is known is no longer evidence."""
 SLACK = timedelta(seconds=10)
@@ -78,6 +80,8 @@ def gather(moment: Moment) -> Evidence:
     """The evidence of the current stage. Without gates everything passes, as there is nothing to ask."""
     if moment.spec is None:
         return Evidence(Decision.HOLD, None, moment.scene.canary.problem, missing=False, gates=moment.status.gates)
+    if moment.phase not in JUDGED:
+        return Evidence(Decision.HOLD, moment.status.verdict, "", missing=False, gates=moment.status.gates)
     start = moment.since + _warmup(moment)
     asked = moment.phase is not CanaryPhase.STEPPING or moment.status.weight == moment.step_weight
     looking = moment.phase in LOOKING and asked and moment.now >= start and reached(moment)
@@ -231,8 +235,9 @@ def _looks(
         if tally.failed:
             continue
         due = moment.now if tally.last_at is None else tally.last_at + interval_of(check)
+        wake = due if due > moment.now else moment.now + _patience(check)  # should the look never come back
+        wake_at = wake if wake_at is None else min(wake_at, wake)
         if due > moment.now:
-            wake_at = due if wake_at is None else min(wake_at, due)
             continue
         key = (moment.status.stage, view.uid, view.generation, check.name)
         looks.append(TakeCanaryLook(use.name, key, check, _values(moment, use), tally))

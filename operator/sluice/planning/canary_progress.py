@@ -32,7 +32,7 @@ def gate_failed(_: Moment, evidence: Evidence) -> Cause | None:
 
 def candidate_lost(m: Moment, _: Evidence) -> Cause | None:
     """The candidate gets requests and has no pod that is available."""
-    exposed = m.status.weight > 0 or any_share(m)
+    exposed = m.routed and (m.status.weight > 0 or any_share(m))
     return Cause(CanaryReason.CANDIDATE_LOST, "no pod is available") if exposed and not m.candidate_alive else None
 
 
@@ -59,9 +59,11 @@ def candidate_late(m: Moment, _: Evidence) -> Cause | None:
     spec = m.spec
     if spec is None:
         return None
-    needed = {P.PREPARING: first_weight(m), P.STEPPING: m.step_weight}.get(m.phase, top_weight(spec))
+    needed = {P.PREPARING: first_weight(m), P.STEPPING: m.step_weight, P.SWITCHING: top_weight(spec)}.get(
+        m.phase, m.status.weight
+    )
     limit = length(spec.progress_deadline, DEFAULT_PROGRESS)
-    settled = m.phase is not P.PREPARING and m.status.weight == needed
+    settled = m.phase is not P.PREPARING and m.status.weight == needed and (m.routed or m.candidate_alive)
     if settled or m.up(needed) or m.now < m.since + limit:
         return None
     return Cause(CanaryReason.CANDIDATE_NOT_READY, f"not ready within {spec.progress_deadline or '10m'}")

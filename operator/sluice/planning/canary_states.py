@@ -137,7 +137,7 @@ def preparing(m: Moment, _: Evidence) -> Doing:
         m.status,
         (*keep_held(m), *traffic.actions),
         CanaryReason.CANDIDATE_STARTING,
-        traffic.waits or "the candidate is ready",
+        "the candidate's pods start",
         wake_at=m.since + _progress(m),
     )
 
@@ -237,7 +237,7 @@ def promoting(m: Moment, _: Evidence) -> Doing:
     return Doing(
         m.status,
         (*_release(m), *traffic.actions),
-        CanaryReason.PROMOTED,
+        CanaryReason.PROMOTING,
         "the target is rolled to the new revision",
         wake_at=late,
         overdue_at=late,
@@ -252,7 +252,7 @@ def returning(m: Moment, _: Evidence) -> Doing:
     if called is not None:
         status = status.model_copy(update={"hooks": called.records})
     actions = (*_release(m), *traffic.actions, *(called.actions if called is not None else ()))
-    return Doing(status, actions, CanaryReason.ROLLED_OUT, traffic.waits or "back to the target", traffic.wake_at)
+    return Doing(status, actions, CanaryReason.ROLLED_OUT, "back to the target", traffic.wake_at)
 
 
 # -- on the way down --------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ TABLE: tuple[Transition, ...] = (
     Transition(_JUDGED, progress.candidate_lost, P.ROLLING_BACK),
     Transition(_JUDGED, progress.evidence_missing_too_long, P.ROLLING_BACK),
     Transition(_ROLLOUT, progress.hook_failed, P.ROLLING_BACK),
-    Transition((P.PREPARING, P.STEPPING, P.SWITCHING), progress.candidate_late, P.ROLLING_BACK),
+    Transition((P.PREPARING, *_JUDGED), progress.candidate_late, P.ROLLING_BACK),
     Transition(_BEFORE_SWITCH, guards.plan_changed, P.RESTARTING),
     Transition((P.HOLDING,), progress.may_start, P.PREPARING, forward=True),
     Transition((P.PREPARING,), progress.ready_to_switch_in_full, P.SWITCHING, forward=True),

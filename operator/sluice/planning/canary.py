@@ -15,7 +15,7 @@ from sluice.api.base import ConditionStatus, set_conditions
 from sluice.api.canary_status import CanaryPhase, CanaryStatus
 from sluice.api.reasons import CanaryReason
 from sluice.planning.actions import Occurrence, same
-from sluice.planning.canary_actions import CanaryPlan
+from sluice.planning.canary_actions import CanaryPlan, LetGo
 from sluice.planning.canary_controls import answered
 from sluice.planning.canary_evidence import Evidence, gather, worth_writing
 from sluice.planning.canary_hooks import heard
@@ -46,6 +46,8 @@ class _Moved:
 def plan_canary(scene: CanaryScene) -> CanaryPlan:
     """The next moves of a canary. Pure: the same scene gives the same plan."""
     before = scene.canary.status
+    if before.phase is CanaryPhase.GONE:
+        return CanaryPlan(None, (LetGo(),))  # nothing is left to undo, and nobody to tell
     moved = _move(scene, _observed(scene))
     moment, evidence = moved.moment, moved.evidence
     if moment.spec is None and moment.phase in NEEDS_SPEC:

@@ -304,6 +304,8 @@ class World:
 
     def look(self, writes: int = NEVER, race: Callable[[], None] | None = None) -> bool:
         """Plan, then apply at most so many writes; fewer than there are is a crash. Whether anything was written."""
+        if not self.finalizer:
+            return False  # the Canary does not exist any more
         scene, plan = self.plan()
         if race is not None:
             race()
@@ -332,6 +334,8 @@ class World:
         """Look until there is nothing to do at this moment."""
         for _ in range(20):
             if not self.look():
+                if not self.finalizer:
+                    return
                 _, plan = self.plan()
                 assert plan.status is None, "at rest nothing is written"
                 return
@@ -393,7 +397,7 @@ class World:
             case SetWeights():
                 self._set_weights(scene, action)
             case TakeCanaryLook():
-                self._take_look(action)
+                self._take_look(scene, action)
             case RunHook():
                 self._run_hook(action)
             case LetGo():
@@ -467,16 +471,15 @@ class World:
         if not route.preview:
             self.weights.append(action.candidate)
 
-    def _take_look(self, action: TakeCanaryLook) -> None:
+    def _take_look(self, scene: CanaryScene, action: TakeCanaryLook) -> None:
         value = {Outcome.PASS: 0.5, Outcome.FAIL: 7.2}.get(self.metric)
         look = Look(self.now, self.metric, value, f"{value} of 1" if value is not None else "no answer")
         known = self.tallies.get(action.key, action.known)
         self.tallies[action.key] = known.with_look(look, limits_of(action.check))
-        for route in self.routes.values():
-            if not route.preview:
-                assert route.applied == route.stated
-                assert route.stated[1] == self.status.weight or route.stated == (1, 0)
-        if self.metric is Outcome.PASS:
+        for route in scene.routes:
+            assert route.settled, "what is measured is what was asked for"
+            assert route.preview or round(route.share) == self.status.weight
+        if self.metric in (Outcome.PASS, Outcome.WARN):
             self.good_looks[action.key[0]] = self.now
 
     def _run_hook(self, action: RunHook) -> None:

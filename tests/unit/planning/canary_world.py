@@ -30,9 +30,9 @@ from sluice.planning.canary_actions import (
     TakeCanaryLook,
 )
 from sluice.planning.canary_scene import (
-    CandidateView,
     CanaryScene,
     CanaryView,
+    CandidateView,
     ControlRequest,
     Dependency,
     HookResult,

@@ -13,8 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from sluice.api.canary_status import CanaryPhase as P
 from sluice.api.canary_status import ControlAction
+from sluice.planning.canary_scene import Dependency
 from sluice.planning.verdicts import Outcome
-from tests.unit.planning.canary_world import Dependency, World, canary_spec, gate_view
+from tests.unit.planning.canary_world import World, canary_spec, gate_view
 
 EXAMPLES = int(os.environ.get("SLUICE_HISTORIES", "120"))
 """Histories tried. The default suits every change; a nightly run may set thousands."""
@@ -58,13 +59,19 @@ class Histories(RuleBasedStateMachine):
     world: World
     asked = 0
 
-    @initialize(strategy=st.sampled_from(_STRATEGIES), extra=st.sampled_from(_EXTRAS), webhook=st.booleans())
-    def begin(self, strategy: dict[str, Any], extra: dict[str, Any], webhook: bool) -> None:
+    @initialize(
+        strategy=st.sampled_from(_STRATEGIES),
+        extra=st.sampled_from(_EXTRAS),
+        webhook=st.booleans(),
+        phase=st.sampled_from(P),
+    )
+    def begin(self, strategy: dict[str, Any], extra: dict[str, Any], webhook: bool, phase: P) -> None:
         stepless = "blueGreen" in strategy
         hooks = [hook for hook in extra.get("hooks", []) if not (stepless and hook["at"] == "BeforeStep")]
         self.world = World(canary_spec(**strategy | extra | {"hooks": hooks}), webhook=webhook)
         self.world.run()
         self.world.git("v2")
+        self.goes_on_until(phase)
 
     @rule()
     def looks(self) -> None:
@@ -93,6 +100,16 @@ class Histories(RuleBasedStateMachine):
     @rule(times=st.integers(1, 12))
     def goes_on(self, times: int) -> None:
         for _ in range(times):
+            self.world.run_once()
+
+    @rule(phase=st.sampled_from(P))
+    def phase_is_awaited(self, phase: P) -> None:
+        self.goes_on_until(phase)
+
+    def goes_on_until(self, phase: P) -> None:
+        for _ in range(60):
+            if self.world.status.phase is phase:
+                return
             self.world.run_once()
 
     @rule()

@@ -230,6 +230,20 @@ def test_pods_of_the_target_that_do_not_come_up_leave_the_candidate_in_place() -
     assert world.status.stable_revision == "v2"
 
 
+def test_a_target_that_fails_after_it_got_the_requests_back_keeps_the_candidate() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.RETURNING)
+    world.router()
+    world.target.pods[0].ready = False
+    world.advance(minutes=1)
+    world.look()
+    assert world.ours is not None
+    assert not world.ours.deleting
+    world.run()
+    assert (world.status.phase, world.ours) == (P.STABLE, None)
+
+
 def test_a_candidate_that_dies_under_its_requests_is_taken_out() -> None:
     world = started()
     world.git("v2")

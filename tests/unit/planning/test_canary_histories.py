@@ -158,9 +158,10 @@ class Histories(RuleBasedStateMachine):
         for pod in self.world.ours.pods[: None if every else 1]:
             pod.ready = False
 
-    @rule()
-    def pod_of_the_target_fails(self) -> None:
-        self.world.target.pods[0].ready = False
+    @rule(count=st.integers(1, 3))
+    def pods_of_the_target_fail(self, count: int) -> None:
+        for pod in self.world.target.pods[:count]:
+            pod.ready = False
 
     @rule(revision=st.sampled_from(["v2", "v3"]), broken=st.booleans())
     def image_is_broken(self, revision: str, broken: bool) -> None:

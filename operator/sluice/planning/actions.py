@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 from sluice.api.base import Json, Model, StatusModel
 from sluice.api.gate import Check
 from sluice.api.pod_template import PodTemplate
-from sluice.api.reasons import Reason
+from sluice.api.reasons import CanaryReason, Reason
 from sluice.api.run import PipelineRunSpec
 from sluice.planning.verdicts import Tally
 
@@ -115,7 +115,7 @@ class Occurrence:
     """Something worth an Event."""
 
     type: Literal["Normal", "Warning"]
-    reason: Reason
+    reason: Reason | CanaryReason
     message: str
 
 

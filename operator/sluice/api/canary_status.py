@@ -1,0 +1,152 @@
+"""What a Canary's status says: all that is needed to go on after a crash, and what people want to know."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from sluice.api.base import Condition, StatusModel, Time, list_map
+from sluice.api.run import CheckTally
+
+
+def _empty(value: object) -> bool:
+    return not value
+
+
+class CanaryPhase(StrEnum):
+    """Where a canary stands. What leads from one to the next is in `sluice.planning.canary_transitions`."""
+
+    WAITING = "Waiting"
+    STABLE = "Stable"
+    HOLDING = "Holding"
+    PREPARING = "Preparing"
+    PREVIEWING = "Previewing"
+    STEPPING = "Stepping"
+    APPROVING = "Approving"
+    SWITCHING = "Switching"
+    WATCHING = "Watching"
+    KEEPING = "Keeping"
+    PROMOTING = "Promoting"
+    RETURNING = "Returning"
+    ROLLING_BACK = "RollingBack"
+    RESTARTING = "Restarting"
+    FAILED = "Failed"
+    LEAVING = "Leaving"
+    GONE = "Gone"
+
+
+ControlAction = Literal["pause", "resume", "skip", "promote", "promoteInFull", "abort", "retry"]
+
+
+class AnsweredControl(StatusModel):
+    """What a person asked for, and what came of it. The nonce tells one request from the next."""
+
+    nonce: str = Field(description="Nonce of the request.")
+    action: str = Field(description="pause, resume, skip, promote, promoteInFull, abort or retry.")
+    by: str = Field(default="", description="Who asked.")
+    at: Time = Field(description="When it was dealt with.")
+    accepted: bool = Field(description="False: it could not be done; the message says why.")
+    message: str = Field(default="", description="What it led to.")
+
+
+class Pending(StatusModel):
+    """A request that was accepted and has not yet led to a move."""
+
+    action: ControlAction = Field(description="What was asked for.")
+    by: str = Field(default="", description="Who asked.")
+
+
+class PausedBy(StatusModel):
+    """Who paused the canary."""
+
+    by: str = Field(default="", description="Who asked.")
+    since: Time = Field(description="Since when.")
+
+
+class LastMove(StatusModel):
+    """The newest change of phase or step."""
+
+    from_phase: str = Field(description="The phase before.")
+    to_phase: str = Field(description="The phase after.")
+    reason: str = Field(description="One word: why.")
+    message: str = Field(default="", description="The same for people.")
+    by: str = Field(default="", description="Who asked, if somebody did.")
+    at: Time = Field(description="When.")
+
+
+class FailedRevision(StatusModel):
+    """A revision that is not tried again until somebody asks for it."""
+
+    revision: str = Field(description="The revision.")
+    reason: str = Field(description="One word: why.")
+    message: str = Field(default="", description="The same for people.")
+    at: Time = Field(description="When.")
+
+
+class CanaryGate(StatusModel):
+    """What a gate has come to at the current weight."""
+
+    name: str = Field(description="Name of the QualityGate.")
+    uid: str = Field(default="", description="Its UID.")
+    generation: int = Field(default=0, description="Generation of its spec that is evaluated.")
+    verdict: str | None = Field(default=None, description="Pass, Warn, Fail, Inconclusive or Error.")
+    message: str = Field(default="", description="The verdict for people.")
+    tallies: tuple[CheckTally, ...] = Field(
+        default=(), exclude_if=_empty, description="Its checks on metrics.", json_schema_extra=list_map()
+    )
+
+
+class HookRecord(StatusModel):
+    """A hook that was called, or is about to be: written before the call."""
+
+    name: str = Field(description="Name of the hook.")
+    key: str = Field(description="Idempotency key: the same for all attempts of one call.")
+    attempt: int = Field(default=1, description="Number of the attempt, from 1.")
+    state: Literal["Called", "Succeeded", "Failed"] = Field(default="Called", description="What is known of it.")
+    message: str = Field(default="", description="What it answered.")
+
+
+class CanaryStatus(StatusModel):
+    """Where the canary stands."""
+
+    observed_generation: int | None = Field(default=None, description="Generation of the spec that was acted on.")
+    phase: CanaryPhase = Field(default=CanaryPhase.WAITING, description="Where it stands.")
+    reason: str | None = Field(default=None, description="One word: why.")
+    message: str | None = Field(default=None, description="The same for people.")
+    stable_revision: str | None = Field(default=None, description="The revision that is trusted.")
+    candidate_revision: str | None = Field(default=None, description="The revision that is let in.")
+    round: int = Field(default=0, description="How often a revision has been tried; part of the hooks' keys.")
+    plan: str | None = Field(default=None, description="Hash of the part of the spec that the rollout follows.")
+    step: int | None = Field(default=None, description="Index of the current step, from 0.")
+    progress: str | None = Field(default=None, description="Number of the step / steps in all.")
+    weight: int = Field(default=0, description="Weight of the candidate that was asked for, in percent.")
+    weight_seen: int | None = Field(default=None, description="Weight that the routes had, when this was written.")
+    since: Time | None = Field(default=None, description="When the phase, or the step of it, began.")
+    started_at: Time | None = Field(default=None, description="When the rollout began.")
+    finished_at: Time | None = Field(default=None, description="When the newest rollout ended.")
+    stage: int = Field(default=0, description="Number of the stretch that evidence is gathered for.")
+    verdict: str | None = Field(default=None, description="What the gates come to together.")
+    gates: tuple[CanaryGate, ...] = Field(
+        default=(), exclude_if=_empty, description="The gates of the stage.", json_schema_extra=list_map()
+    )
+    no_evidence_since: Time | None = Field(default=None, description="Since when evidence has been missing.")
+    alerted_at: Time | None = Field(default=None, description="When an Event said that something takes too long.")
+    hooks: tuple[HookRecord, ...] = Field(
+        default=(), exclude_if=_empty, description="Hooks of this round.", json_schema_extra=list_map("key")
+    )
+    pending: Pending | None = Field(default=None, description="What was asked for and is about to be done.")
+    in_full: bool | None = Field(
+        default=None, description="True: somebody asked for promotion without steps and watch."
+    )
+    paused: PausedBy | None = Field(default=None, description="Who paused it.")
+    control: AnsweredControl | None = Field(default=None, description="The newest request, acknowledged.")
+    last_move: LastMove | None = Field(default=None, description="The newest change of phase or step.")
+    failed: tuple[FailedRevision, ...] = Field(
+        default=(),
+        exclude_if=_empty,
+        description="Revisions that failed, newest last, the last ten.",
+        json_schema_extra=list_map("revision"),
+    )
+    conditions: tuple[Condition, ...] = Field(
+        default=(), description="Ready, Reconciling, Stalled, Paused.", json_schema_extra=list_map("type")
+    )

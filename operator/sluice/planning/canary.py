@@ -1,0 +1,178 @@
+"""What to do about a Canary: `plan_canary(what is wanted, what is seen, now) -> CanaryPlan`.
+
+    observed     what people asked for and hooks answered is put on record
+    moves        rows of the table in `canary_transitions`, as long as one applies
+    the state    what its function in `canary_states` does meanwhile
+
+The status is written before the actions of a plan, so a crash between any two writes is followed by the same plan again.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from sluice.api.base import ConditionStatus, set_conditions
+from sluice.api.canary_status import CanaryPhase, CanaryStatus
+from sluice.api.reasons import CanaryReason
+from sluice.planning.actions import Occurrence, same
+from sluice.planning.canary_actions import CanaryPlan, LetGo
+from sluice.planning.canary_controls import answered
+from sluice.planning.canary_evidence import Evidence, gather, worth_writing
+from sluice.planning.canary_hooks import heard
+from sluice.planning.canary_moves import enter
+from sluice.planning.canary_scene import DEFAULT_NO_EVIDENCE, CanaryScene, Moment, length
+from sluice.planning.canary_states import NEEDS_SPEC, STATES, Doing
+from sluice.planning.canary_traffic import seen
+from sluice.planning.canary_transitions import next_move
+
+MAX_MOVES = 8
+"""Moves in one plan. More would be a circle in the table."""
+_TOLD: dict[CanaryPhase, Literal["Normal", "Warning"]] = {
+    CanaryPhase.HOLDING: "Normal",
+    CanaryPhase.APPROVING: "Normal",
+    CanaryPhase.RESTARTING: "Normal",
+    CanaryPhase.ROLLING_BACK: "Warning",
+}
+"""Phases that an Event tells of as they begin, with its type."""
+
+
+@dataclass(frozen=True)
+class _Moved:
+    moment: Moment
+    evidence: Evidence
+    occurrences: tuple[Occurrence, ...]
+
+
+def plan_canary(scene: CanaryScene) -> CanaryPlan:
+    """The next moves of a canary. Pure: the same scene gives the same plan."""
+    before = scene.canary.status
+    if before.phase is CanaryPhase.GONE:
+        return CanaryPlan(None, (LetGo(),))  # nothing is left to undo, and nobody to tell
+    moved = _move(scene, _observed(scene))
+    moment, evidence = moved.moment, moved.evidence
+    if moment.spec is None and moment.phase in NEEDS_SPEC:
+        doing = Doing(moment.status, (), CanaryReason.INVALID_SPEC, scene.canary.problem)
+    else:
+        doing = STATES[moment.phase](moment, evidence)
+    status, alerts, alert_at = _alerted(moment, evidence, doing)
+    status = _worded(scene, status, moment, doing)
+    if evidence.gates and worth_writing(before.gates, evidence.gates):
+        status = status.model_copy(update={"gates": evidence.gates, "verdict": evidence.verdict})
+    elif status.stage != before.stage:
+        status = status.model_copy(update={"verdict": evidence.verdict})
+    written = _news(before, status.model_copy(update={"weight_seen": seen(moment)}))
+    wakes = [wake for wake in (doing.wake_at, alert_at, evidence.wake_at) if wake is not None]
+    return CanaryPlan(
+        written,
+        doing.actions,
+        (*_refused(before, status), *_hooks_that_failed(before, status), *moved.occurrences, *alerts),
+        min(wakes, default=None),
+    )
+
+
+def _observed(scene: CanaryScene) -> CanaryStatus:
+    status = answered(scene, scene.canary.status)
+    return status.model_copy(update={"hooks": heard(scene, status)})
+
+
+def _move(scene: CanaryScene, status: CanaryStatus) -> _Moved:
+    """Moves on as far as the table says. What one move relies on is seen, not foreseen: all are judged by one scene."""
+    occurrences: list[Occurrence] = []
+    for _ in range(MAX_MOVES):
+        moment = Moment(scene, status)
+        evidence = gather(moment)
+        since = (status.no_evidence_since or scene.now) if evidence.missing else None
+        status = status.model_copy(update={"no_evidence_since": since})
+        moment = Moment(scene, status)
+        found = next_move(moment, evidence)
+        if found is None:
+            return _Moved(moment, evidence, tuple(occurrences))
+        row, cause = found
+        status = enter(moment, row, cause)
+        kind = "Warning" if cause.reason is CanaryReason.HOLD_BROKEN else _TOLD.get(row.target)
+        if row.target is CanaryPhase.STABLE and moment.phase is CanaryPhase.RETURNING:
+            kind = "Normal"
+        if kind is not None:
+            occurrences.append(Occurrence(kind, cause.reason, f"{row.target}: {cause.message}"))
+    raise AssertionError(f"the moves of a canary go round in circles: {status.last_move}")
+
+
+def _alerted(
+    moment: Moment, evidence: Evidence, doing: Doing
+) -> tuple[CanaryStatus, tuple[Occurrence, ...], datetime | None]:
+    """The status, and an Event once for what takes too long: missing evidence, a promotion, a rollback."""
+    status, since = doing.status, moment.status.no_evidence_since
+    analysis = moment.spec.analysis if moment.spec is not None else None
+    rule = analysis.on_no_evidence if analysis is not None else None
+    due, reason, message = doing.overdue_at, doing.overdue, doing.message or "it takes long"
+    if since is not None:
+        due = since + length(rule.limit if rule is not None else None, DEFAULT_NO_EVIDENCE)
+        reason, message = CanaryReason.NO_EVIDENCE, f"held, no evidence: {evidence.message}"
+    if due is None or reason is None:
+        return status, (), None
+    if moment.now < due:
+        return status, (), due
+    if status.alerted_at is not None:
+        return status, (), None
+    status = status.model_copy(update={"alerted_at": moment.now})
+    return status, (Occurrence("Warning", reason, message),), None
+
+
+def _worded(scene: CanaryScene, status: CanaryStatus, moment: Moment, doing: Doing) -> CanaryStatus:
+    """The status with reason, message, progress and conditions."""
+    reason, message = doing.reason, doing.message
+    if reason is None:
+        reason, message = CanaryReason(status.reason or CanaryReason.STABLE), status.message or ""
+    if status.no_evidence_since is not None and status.alerted_at is not None:
+        reason, message = CanaryReason.NO_EVIDENCE, f"held, no evidence; {message}"
+    steps = len(moment.steps)
+    update = {
+        "observed_generation": scene.canary.generation,
+        "reason": reason,
+        "message": message or None,
+        "progress": f"{(status.step or 0) + 1}/{steps}" if status.step is not None and steps else None,
+    }
+    status = status.model_copy(update=update)
+    conditions = set_conditions(
+        status.conditions, _conditions(scene, status, reason, message), scene.canary.generation, scene.now
+    )
+    return status.model_copy(update={"conditions": conditions})
+
+
+def _conditions(
+    scene: CanaryScene, status: CanaryStatus, reason: CanaryReason, message: str
+) -> dict[str, tuple[ConditionStatus, str, str]]:
+    invalid = scene.canary.spec is None
+    bad = invalid or status.phase is CanaryPhase.FAILED
+    settled = status.phase is CanaryPhase.STABLE and not invalid
+    working = not bad and not settled
+    waits = status.paused is not None or status.phase is CanaryPhase.APPROVING
+    ready: ConditionStatus = "True" if settled else "False" if bad else "Unknown"
+    return {
+        "Ready": (ready, reason, message),
+        "Reconciling": ("True" if working else "False", reason, ""),
+        "Stalled": ("True" if bad else "False", reason, ""),
+        "Paused": ("True" if waits else "False", reason, ""),
+    }
+
+
+def _news(before: CanaryStatus, after: CanaryStatus) -> CanaryStatus | None:
+    """The status if it is worth a write: the weight that is seen goes along with the next one that is."""
+    lazy = {"weight_seen": before.weight_seen}
+    return None if same(before, after.model_copy(update=lazy)) else after
+
+
+def _refused(before: CanaryStatus, after: CanaryStatus) -> tuple[Occurrence, ...]:
+    control = after.control
+    if control is None or control.accepted or (before.control is not None and before.control.nonce == control.nonce):
+        return ()
+    return (Occurrence("Warning", CanaryReason.CONTROL_REFUSED, control.message),)
+
+
+def _hooks_that_failed(before: CanaryStatus, after: CanaryStatus) -> tuple[Occurrence, ...]:
+    known = {row.key for row in before.hooks if row.state == "Failed"}
+    return tuple(
+        Occurrence("Warning", CanaryReason.HOOK_REPORTED_FAILURE, f"{row.name}: {row.message}")
+        for row in after.hooks
+        if row.state == "Failed" and row.key not in known
+    )

@@ -1,0 +1,273 @@
+"""What the gates of a canary come to at its current weight.
+
+Evidence belongs to a stage: a step, the preview, or the watch. Each stage begins with fresh tallies; only the number of
+failed looks in all is carried on, as the limit for it is one for the whole rollout. Looks are taken while the requests are
+divided as asked, after the warm-up. What is missing, stale or cannot be asked for holds, and never passes.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from sluice.api.base import Json
+from sluice.api.canary import Analysis, GateUse
+from sluice.api.canary_status import CanaryGate, CanaryPhase
+from sluice.api.gate import Check
+from sluice.api.run import CheckTally
+from sluice.planning.canary_actions import TakeCanaryLook
+from sluice.planning.canary_scene import Moment, length
+from sluice.planning.canary_traffic import reached
+from sluice.planning.metrics import interval_of, limits_of
+from sluice.planning.verdicts import (
+    BADNESS,
+    CheckResult,
+    Decision,
+    NoData,
+    Outcome,
+    ScoreLines,
+    Severity,
+    Tally,
+    combine,
+    decide,
+)
+from sluice.planning.views import GateView
+
+LOOKING = frozenset(
+    {
+        CanaryPhase.PREVIEWING,
+        CanaryPhase.STEPPING,
+        CanaryPhase.APPROVING,
+        CanaryPhase.WATCHING,
+        CanaryPhase.KEEPING,
+    }
+)
+"""Phases in which metrics are looked at."""
+JUDGED = LOOKING | {CanaryPhase.SWITCHING}
+"""Phases in which what is known counts."""
+STALE_AFTER = 3
+"""Intervals without a look, after which what is known is no longer evidence."""
+SLACK = timedelta(seconds=10)
+"""What a look may take, besides."""
+MAX_MESSAGE = 300
+_NO_EVIDENCE = (Outcome.INCONCLUSIVE, Outcome.ERROR)
+_DECISIONS = (Decision.CONTINUE, Decision.HOLD, Decision.STOP)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known, and what is to be asked next."""
+
+    decision: Decision
+    verdict: str | None
+    message: str
+    missing: bool
+    """Whether something is not known that should be by now: not that more of it is wanted."""
+    gates: tuple[CanaryGate, ...] = ()
+    looks: tuple[TakeCanaryLook, ...] = ()
+    wake_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class _Judged:
+    gate: CanaryGate
+    decision: Decision
+    missing: bool
+    looks: tuple[TakeCanaryLook, ...] = ()
+    wake_at: datetime | None = None
+
+
+def gather(moment: Moment) -> Evidence:
+    """The evidence of the current stage. Without gates everything passes, as there is nothing to ask."""
+    if moment.spec is None:
+        return Evidence(Decision.HOLD, None, moment.scene.canary.problem, missing=False, gates=moment.status.gates)
+    if moment.phase not in JUDGED:
+        return Evidence(Decision.HOLD, moment.status.verdict, "", missing=False, gates=moment.status.gates)
+    start = moment.since + _warmup(moment)
+    asked = moment.phase is not CanaryPhase.STEPPING or moment.status.weight == moment.step_weight
+    looking = moment.phase in LOOKING and asked and moment.now >= start and reached(moment)
+    rows = [_judge(moment, use, looking) for use in moment.gate_uses]
+    if not rows:
+        return Evidence(Decision.CONTINUE, None, "no gate", missing=False)
+    leading = max(rows, key=lambda row: (_DECISIONS.index(row.decision), _badness(row.gate)))
+    wakes = [row.wake_at for row in rows if row.wake_at is not None]
+    if moment.phase in LOOKING and moment.now < start:
+        wakes.append(start)
+    return Evidence(
+        leading.decision,
+        leading.gate.verdict,
+        f"{leading.gate.name}: {leading.gate.message}"[:MAX_MESSAGE],
+        missing=looking and any(row.missing for row in rows),
+        gates=tuple(row.gate for row in rows),
+        looks=tuple(look for row in rows for look in row.looks),
+        wake_at=min(wakes, default=None),
+    )
+
+
+def fresh(gates: Sequence[CanaryGate]) -> tuple[CanaryGate, ...]:
+    """The gates as a new stage begins: nothing is known, but how many looks have failed in all."""
+    kept = []
+    for gate in gates:
+        tallies = tuple(CheckTally(name=row.name, total=row.total) for row in gate.tallies if row.total)
+        kept.append(CanaryGate(name=gate.name, uid=gate.uid, generation=gate.generation, tallies=tallies))
+    return tuple(kept)
+
+
+def _warmup(moment: Moment) -> timedelta:
+    spec = moment.spec
+    return length(spec.canary.warmup if spec is not None and spec.canary is not None else None, timedelta(0))
+
+
+def _badness(gate: CanaryGate) -> int:
+    return BADNESS[Outcome(gate.verdict or Outcome.INCONCLUSIVE)]
+
+
+def _judge(moment: Moment, use: GateUse, looking: bool) -> _Judged:  # noqa: FBT001 - the one question that is asked of all
+    view = moment.scene.gates.get(use.name)
+    record = next((gate for gate in moment.status.gates if gate.name == use.name), CanaryGate(name=use.name))
+    problem = _problem(view)
+    if view is None or view.spec is None or problem:
+        held = record.model_copy(update={"verdict": Outcome.INCONCLUSIVE, "message": problem})
+        return _Judged(held, Decision.HOLD, missing=True)
+    if (record.uid, record.generation) != (view.uid, view.generation):
+        record = CanaryGate(name=use.name, uid=view.uid, generation=view.generation)
+    analysis = moment.spec.analysis if moment.spec is not None else None
+    checks = [with_defaults(check, analysis) for check in view.spec.metric_checks()]
+    tallies = {check.name: _tally(moment, view, record, check) for check in checks}
+    exempt = {row.check for row in view.spec.exemptions if row.expires > moment.now}
+    verdict = combine(
+        [_result(check, tallies[check.name], exempt=check.name in exempt) for check in checks],
+        ScoreLines(view.spec.score.pass_, view.spec.score.warn) if view.spec.score is not None else None,
+    )
+    decision, message = decide(verdict.outcome, dry_run=bool(view.spec.dry_run)), verdict.message
+    stale = [check.name for check in checks if _stale(moment, check, tallies[check.name])]
+    unknown = any(tally.newest in _NO_EVIDENCE for tally in tallies.values())
+    if decision is Decision.CONTINUE and stale and not view.spec.dry_run:
+        decision, message = Decision.HOLD, f"{stale[0]}: not measured lately"
+    looks, wake_at = _looks(moment, use, view, checks, tallies) if looking else ((), None)
+    overdue = any(_overdue(moment, check, tallies[check.name]) for check in checks)
+    gate = record.model_copy(
+        update={
+            "verdict": str(verdict.outcome),
+            "message": message[:MAX_MESSAGE],
+            "tallies": tuple(_row(name, tally) for name, tally in tallies.items()),
+        }
+    )
+    return _Judged(gate, decision, missing=unknown or overdue, looks=looks, wake_at=wake_at)
+
+
+def _problem(view: GateView | None) -> str:
+    if view is None or view.deleting:
+        return "there is no such QualityGate"
+    if view.spec is None:
+        return f"the QualityGate cannot be read: {view.problem}"
+    if view.spec.data_checks():
+        return "the QualityGate has checks on data, which canaries of a workload do not evaluate"
+    return ""
+
+
+def with_defaults(check: Check, analysis: Analysis | None) -> Check:
+    """`check` with the canary's own words on how to look, where it does not say it itself."""
+    if analysis is None:
+        return check
+    metric = check.on_metric
+    update = {
+        "interval": metric.interval or analysis.interval,
+        "failure_limit": metric.failure_limit or analysis.failure_limit,
+        "min_samples": metric.min_samples or analysis.min_samples,
+    }
+    return check.model_copy(update={"metric": metric.model_copy(update=update)})
+
+
+def _tally(moment: Moment, view: GateView, record: CanaryGate, check: Check) -> Tally:
+    """What is known of a check: what the operator remembers, else what the status says."""
+    remembered = moment.scene.tallies.get((moment.status.stage, view.uid, view.generation, check.name))
+    if remembered is not None:
+        return remembered
+    written = next((row for row in record.tallies if row.name == check.name), None)
+    if written is None:
+        return Tally()
+    fields = written.model_dump(exclude={"name", "newest"})
+    return Tally(**fields, newest=Outcome(written.newest) if written.newest else None)
+
+
+def _row(name: str, tally: Tally) -> CheckTally:
+    fields = asdict(tally)
+    cut = {key: fields[key][:MAX_MESSAGE] for key in ("message", "failed")}
+    return CheckTally(name=name, **(fields | cut))
+
+
+def _result(check: Check, tally: Tally, *, exempt: bool) -> CheckResult:
+    outcome, message = tally.judge(limits_of(check))
+    return CheckResult(
+        name=check.name,
+        outcome=outcome,
+        severity=Severity(check.severity or Severity.BLOCK),
+        weight=1.0 if check.weight is None else check.weight,
+        critical=bool(check.critical),
+        exempt=exempt,
+        no_data=NoData.HOLD,  # what missing evidence means is part of the tally already
+        message=message,
+    )
+
+
+def _patience(check: Check) -> timedelta:
+    return interval_of(check) * STALE_AFTER + SLACK
+
+
+def _stale(moment: Moment, check: Check, tally: Tally) -> bool:
+    """Whether the newest look is too old to go by; a tally of old, after a restart, is a memory and no evidence."""
+    return tally.last_at is None or moment.now - tally.last_at > _patience(check)
+
+
+def _overdue(moment: Moment, check: Check, tally: Tally) -> bool:
+    """Whether a look should have come by now."""
+    begin = moment.since + _warmup(moment)
+    return moment.now - max(begin, tally.last_at or begin) > _patience(check)
+
+
+def _looks(
+    moment: Moment, use: GateUse, view: GateView, checks: Sequence[Check], tallies: Mapping[str, Tally]
+) -> tuple[tuple[TakeCanaryLook, ...], datetime | None]:
+    looks: list[TakeCanaryLook] = []
+    wake_at: datetime | None = None
+    for check in checks:
+        tally = tallies[check.name]
+        if tally.failed:
+            continue
+        due = moment.now if tally.last_at is None else tally.last_at + interval_of(check)
+        wake = due if due > moment.now else moment.now + _patience(check)  # should the look never come back
+        wake_at = wake if wake_at is None else min(wake_at, wake)
+        if due > moment.now:
+            continue
+        key = (moment.status.stage, view.uid, view.generation, check.name)
+        looks.append(TakeCanaryLook(use.name, key, check, _values(moment, use), tally))
+    return tuple(looks), wake_at
+
+
+def _values(moment: Moment, use: GateUse) -> dict[str, Json]:
+    canary, status = moment.scene.canary, moment.status
+    values: dict[str, Json] = {
+        "canary.name": canary.name,
+        "canary.namespace": canary.namespace,
+        "canary.target": moment.spec.target.name if moment.spec is not None else "",
+        "canary.revision": status.candidate_revision or "",
+        "canary.weight": status.weight,
+    }
+    return values | {f"args.{name}": text for name, text in use.args.items()}
+
+
+def worth_writing(before: tuple[CanaryGate, ...], after: tuple[CanaryGate, ...]) -> bool:
+    """Whether a crash would lose more than passing looks, so that the gates have to be put on record."""
+    return _essence(before) != _essence(after)
+
+
+def _essence(gates: tuple[CanaryGate, ...]) -> list[object]:
+    rows: list[object] = []
+    for gate in gates:
+        bad = [
+            (row.name, row.in_row, row.total, row.failed, row.newest if row.newest in _NO_EVIDENCE else None)
+            for row in gate.tallies
+            if row.total or row.newest in _NO_EVIDENCE
+        ]
+        rows.append((gate.name, gate.uid, gate.generation, bad))
+    return rows

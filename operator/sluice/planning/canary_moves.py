@@ -1,0 +1,121 @@
+"""What the status of a canary is as a phase begins: what is kept of the phase before, and what starts afresh."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sluice.api.canary_status import CanaryPhase as P
+from sluice.api.canary_status import CanaryStatus, FailedRevision, LastMove
+from sluice.planning.canary_evidence import fresh
+from sluice.planning.canary_guards import Cause
+from sluice.planning.canary_scene import Moment, plan_hash
+from sluice.planning.canary_transitions import Transition
+
+MAX_FAILED = 10
+"""Failed revisions that are remembered."""
+MAX_MESSAGE = 300
+
+
+def enter(moment: Moment, row: Transition, cause: Cause) -> CanaryStatus:
+    """The status after the move."""
+    status, now = moment.status, moment.now
+    message = cause.message[:MAX_MESSAGE]
+    move = LastMove(
+        from_phase=moment.phase, to_phase=row.target, reason=cause.reason, message=message, by=cause.by, at=now
+    )
+    update: dict[str, Any] = {
+        "phase": row.target,
+        "since": now,
+        "last_move": move,
+        "reason": cause.reason,
+        "message": message or None,
+        "pending": None,
+        "alerted_at": None,
+        "no_evidence_since": None,
+    }
+    return status.model_copy(update=update | _EFFECTS.get(row.target, _none)(moment, cause))
+
+
+def _none(_: Moment, __: Cause) -> dict[str, Any]:
+    return {}
+
+
+def _to_rest(moment: Moment, cause: Cause) -> dict[str, Any]:
+    target = moment.scene.target
+    update: dict[str, Any] = {
+        "candidate_revision": None,
+        "step": None,
+        "weight": 0,
+        "gates": (),
+        "hooks": (),
+        "verdict": None,
+        "in_full": None,
+    }
+    if moment.phase is not P.WAITING:
+        update["finished_at"] = moment.now
+    if target is not None and moment.phase in (P.WAITING, P.RETURNING):
+        revision = target.running if moment.phase is P.WAITING and target.paused else target.revision
+        failed = tuple(row for row in moment.status.failed if row.revision != revision)
+        update |= {"stable_revision": revision, "failed": failed}
+    del cause
+    return update
+
+
+def _begin(moment: Moment, _: Cause) -> dict[str, Any]:
+    revision = moment.scene.target.revision if moment.scene.target is not None else moment.status.candidate_revision
+    return {
+        "candidate_revision": revision,
+        "round": moment.status.round + 1,
+        "plan": plan_hash(moment.spec) if moment.spec is not None else None,
+        "step": None,
+        "weight": 0,
+        "stage": moment.status.stage + 1,
+        "gates": (),
+        "hooks": (),
+        "verdict": None,
+        "in_full": None,
+        "started_at": moment.now,
+        "finished_at": None,
+        "failed": tuple(row for row in moment.status.failed if row.revision != revision),
+    }
+
+
+def _next_step(moment: Moment, _: Cause) -> dict[str, Any]:
+    index = 0 if moment.status.step is None else moment.status.step + 1
+    return _next_stage(moment, _) | {"step": index}
+
+
+def _next_stage(moment: Moment, _: Cause) -> dict[str, Any]:
+    return {"stage": moment.status.stage + 1, "gates": fresh(moment.status.gates), "verdict": None}
+
+
+def _fail(moment: Moment, cause: Cause) -> dict[str, Any]:
+    status, revision = moment.status, moment.status.candidate_revision or ""
+    record = FailedRevision(revision=revision, reason=cause.reason, message=cause.message[:MAX_MESSAGE], at=moment.now)
+    others = tuple(row for row in status.failed if row.revision != revision)
+    return {"failed": (*others, record)[-MAX_FAILED:]}
+
+
+def _trust(moment: Moment, _: Cause) -> dict[str, Any]:
+    """A new revision after the promotion was decided: what was promoted is what it is compared with."""
+    promoted = moment.phase in (P.PROMOTING, P.RETURNING)
+    return {"stable_revision": moment.status.candidate_revision} if promoted else {}
+
+
+def _rest_failed(moment: Moment, _: Cause) -> dict[str, Any]:
+    ended = {"finished_at": moment.now, "step": None, "in_full": None}
+    if moment.phase is P.ROLLING_BACK:
+        return ended
+    revision = moment.scene.target.revision if moment.scene.target is not None else None
+    return ended | {"candidate_revision": revision}
+
+
+_EFFECTS: dict[P, Callable[[Moment, Cause], dict[str, Any]]] = {
+    P.STABLE: _to_rest,
+    P.HOLDING: _begin,
+    P.PREVIEWING: _next_stage,
+    P.STEPPING: _next_step,
+    P.WATCHING: _next_stage,
+    P.ROLLING_BACK: _fail,
+    P.RESTARTING: _trust,
+    P.FAILED: _rest_failed,
+}

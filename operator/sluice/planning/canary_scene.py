@@ -1,0 +1,309 @@
+"""What a canary is judged by: plain, frozen values, and the questions that guards and states ask of them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sluice.api import names
+from sluice.api.canary import CanarySpec, CanaryStep, GateUse, Hook, HookPoint
+from sluice.api.canary_status import CanaryPhase, CanaryStatus, ControlAction, FailedRevision
+from sluice.api.durations import parse_duration
+from sluice.planning.canary_actions import CanaryTallyKey
+from sluice.planning.verdicts import Tally
+from sluice.planning.views import GateView
+
+DEFAULT_HOLD = timedelta(minutes=1)
+DEFAULT_WATCH = timedelta(minutes=1)
+DEFAULT_PROGRESS = timedelta(minutes=10)
+DEFAULT_ROLLBACK = timedelta(seconds=30)
+DEFAULT_NO_EVIDENCE = timedelta(minutes=5)
+DRAIN = timedelta(seconds=5)
+"""From the last request that was sent to the candidate until its pods go: for proxies that learn of it late."""
+
+FULL = 100
+_PREVIEWED = frozenset(
+    {
+        CanaryPhase.PREVIEWING,
+        CanaryPhase.APPROVING,
+        CanaryPhase.SWITCHING,
+        CanaryPhase.WATCHING,
+        CanaryPhase.KEEPING,
+        CanaryPhase.PROMOTING,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanaryView:
+    """A Canary."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    deleting: bool
+    spec: CanarySpec | None
+    """None when it cannot be read, or must not be acted on; `problem` says why."""
+    problem: str
+    status: CanaryStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetView:
+    """The user's Deployment."""
+
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    observed_generation: int
+    revision: str
+    """Hash of the pod template and of the configs that belong to it."""
+    running: str | None
+    """Revision of the pods that serve, as far as it can be told."""
+    adopted: bool
+    paused: bool
+    held: bool
+    """Whether it was sluice that paused it."""
+    replicas: int
+    total: int
+    """Pods that exist."""
+    updated: int
+    """Pods of the template that is stated."""
+    available: int
+    least_available: int
+    """What a rolling update of it leaves: replicas minus maxUnavailable."""
+
+    @property
+    def serving(self) -> bool:
+        """Whether it can take all requests."""
+        return self.available >= max(1, self.least_available)
+
+    @property
+    def rolled_out(self) -> bool:
+        """Whether every pod is of the stated template and available, as `kubectl rollout status` has it."""
+        seen = self.observed_generation >= self.generation
+        whole = self.updated == self.total == self.replicas and self.available >= self.replicas
+        return seen and whole and not self.paused
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateView:
+    """The Deployment that sluice makes of the new template."""
+
+    uid: str
+    revision: str
+    generation: int
+    observed_generation: int
+    replicas: int
+    available: int
+    deleting: bool
+
+    def up(self, replicas: int) -> bool:
+        """Whether it has so many pods, all of them available."""
+        seen = self.observed_generation >= self.generation and not self.deleting
+        return seen and self.replicas >= replicas and self.available >= self.replicas
+
+
+@dataclass(frozen=True, kw_only=True)
+class RouteView:
+    """A route, reduced to the weights of the two sides. A side that it does not name has None."""
+
+    name: str
+    kind: str
+    preview: bool
+    """Whether it is the preview route of a blue-green canary."""
+    resource_version: str
+    stable: int | None
+    candidate: int | None
+    settled: bool
+    """Whether the router has accepted the weights that are stated."""
+    message: str = ""
+    """Why not, in the words of the route's condition."""
+
+    @property
+    def share(self) -> float:
+        """Share of the requests that go to the candidate, in percent."""
+        total = (self.stable or 0) + (self.candidate or 0)
+        return 100 * (self.candidate or 0) / total if total else 0.0
+
+    def says(self, weight: int) -> bool:
+        """Whether the stated weights are these. With weight 0 the candidate need not be named."""
+        if weight == 0:
+            return not self.candidate and bool(self.stable)
+        return (self.stable, self.candidate) == (FULL - weight, weight)
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """A Canary that this one waits for."""
+
+    name: str
+    stable: bool
+    """False also when it does not exist."""
+
+
+@dataclass(frozen=True)
+class HookResult:
+    """What is remembered of a hook's call."""
+
+    attempt: int
+    state: Literal["Running", "Succeeded", "Failed"]
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class ControlRequest:
+    """What the annotation asks for."""
+
+    action: ControlAction
+    nonce: str
+    by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CanaryScene:
+    """All that a canary is judged by."""
+
+    canary: CanaryView
+    target: TargetView | None
+    candidate: CandidateView | None
+    routes: Sequence[RouteView]
+    """Routes of the spec that exist."""
+    gates: Mapping[str, GateView] = field(default_factory=dict)
+    tallies: Mapping[CanaryTallyKey, Tally] = field(default_factory=dict)
+    """What is remembered of looks; what is not is in the status."""
+    hooks: Mapping[str, HookResult] = field(default_factory=dict)
+    """What is remembered of hooks, by key."""
+    control: ControlRequest | None = None
+    dependencies: Sequence[Dependency] = ()
+    slot_free: bool = True
+    """Whether the cap on canaries at once leaves room."""
+    now: datetime
+
+
+def length(text: str | None, default: timedelta) -> timedelta:
+    """A duration of the spec, or its default."""
+    return parse_duration(text) if text is not None else default
+
+
+def plan_hash(spec: CanarySpec) -> str:
+    """Hash of what a rollout follows: another one in mid-run means that its step numbers mean something else."""
+    parts = spec.model_dump_json(include={"canary", "blue_green", "routing", "candidate", "target"})
+    return names.short_hash(parts, length=10)
+
+
+def top_weight(spec: CanarySpec) -> int:
+    """The weight of the watch: all requests, unless the candidate is smaller, or there is no router to move them."""
+    if spec.routing.gateway_api is None:
+        return max((step.weight for step in spec.canary.steps), default=0) if spec.canary is not None else 0
+    ceiling = spec.candidate.ceiling if spec.candidate is not None else None
+    return FULL if ceiling is None else ceiling
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A scene together with the status as it has been worked out so far."""
+
+    scene: CanaryScene
+    status: CanaryStatus
+
+    @property
+    def now(self) -> datetime:
+        """The time."""
+        return self.scene.now
+
+    @property
+    def spec(self) -> CanarySpec | None:
+        """What the user wants; None when it cannot be acted on."""
+        return self.scene.canary.spec
+
+    @property
+    def phase(self) -> CanaryPhase:
+        """Where the canary stands."""
+        return self.status.phase
+
+    @property
+    def since(self) -> datetime:
+        """When the phase, or its newest weight, began."""
+        return self.status.since or self.now
+
+    @property
+    def routed(self) -> bool:
+        """Whether a router divides the requests. Without a spec, the routes that are there tell."""
+        return self.spec.routing.gateway_api is not None if self.spec is not None else bool(self.scene.routes)
+
+    @property
+    def steps(self) -> Sequence[CanaryStep]:
+        """The steps; none of a blue-green canary."""
+        return self.spec.canary.steps if self.spec is not None and self.spec.canary is not None else ()
+
+    @property
+    def step(self) -> CanaryStep | None:
+        """The current step."""
+        index = self.status.step
+        return self.steps[index] if index is not None and index < len(self.steps) else None
+
+    @property
+    def step_weight(self) -> int:
+        """The weight of the current step, below the ceiling."""
+        return min(self.step.weight, top_weight(self.spec)) if self.step is not None and self.spec is not None else 0
+
+    @property
+    def preview_weight(self) -> int:
+        """The weight of the preview route."""
+        return FULL if self.phase in _PREVIEWED and self.spec is not None and self.spec.blue_green is not None else 0
+
+    @property
+    def gate_uses(self) -> Sequence[GateUse]:
+        """The gates that judge the current phase."""
+        spec = self.spec
+        if spec is None or self.status.in_full:
+            return ()
+        if self.phase in (CanaryPhase.WATCHING, CanaryPhase.KEEPING):
+            return spec.gates
+        if spec.blue_green is not None:
+            return spec.blue_green.checks
+        return spec.gates if self.step is None or self.step.gates is None else self.step.gates
+
+    @property
+    def trusted(self) -> frozenset[str | None]:
+        """Revisions that may roll out: the stable one, and from its promotion on the candidate's."""
+        promoted = self.phase in (CanaryPhase.PROMOTING, CanaryPhase.RETURNING)
+        return frozenset({self.status.stable_revision, self.status.candidate_revision if promoted else None} - {None})
+
+    @property
+    def remembered(self) -> FailedRevision | None:
+        """The record of the target's revision among those that failed."""
+        revision = self.scene.target.revision if self.scene.target is not None else None
+        return next((row for row in self.status.failed if row.revision == revision), None)
+
+    def hooks(self, point: HookPoint) -> Sequence[Hook]:
+        """The hooks of a point of the rollout."""
+        return [hook for hook in self.spec.hooks if hook.at == point] if self.spec is not None else ()
+
+    def replicas(self, weight: int) -> int:
+        """How many pods the candidate needs for `weight`."""
+        target, stated = self.scene.target, self.spec.candidate if self.spec is not None else None
+        pods = target.replicas if target is not None else 1
+        if not self.routed:
+            return 0 if weight <= 0 else max(1, round(pods * weight / max(1, FULL - weight)))
+        if stated is not None and stated.replicas is not None:
+            return stated.replicas
+        if stated is not None and stated.by_weight:
+            return max(1, math.ceil(pods * weight / FULL))
+        return max(1, pods)
+
+    def up(self, weight: int) -> bool:
+        """Whether the candidate is ready for `weight`."""
+        candidate = self.scene.candidate
+        known = candidate is not None and candidate.revision == self.status.candidate_revision
+        return known and candidate is not None and candidate.up(self.replicas(weight))
+
+    @property
+    def candidate_alive(self) -> bool:
+        """Whether the candidate can answer anything."""
+        candidate = self.scene.candidate
+        return candidate is not None and not candidate.deleting and candidate.available > 0

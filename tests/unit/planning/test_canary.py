@@ -1,0 +1,425 @@
+"""The ways of a canary: let in, taken out, begun anew, given back; and a crash between any two writes of them."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sluice.api.canary_status import CanaryPhase as P
+from sluice.planning.canary import plan_canary
+from sluice.planning.canary_scene import Dependency
+from sluice.planning.canary_states import STATES
+from sluice.planning.canary_transitions import TABLE, diagram
+from sluice.planning.verdicts import Outcome
+from tests.unit.planning.canary_world import World, canary_spec
+
+BLUE_GREEN: dict[str, Any] = {
+    "canary": None,
+    "blueGreen": {
+        "preview": {"name": "preview"},
+        "checks": [{"name": "slo"}],
+        "watch": "1m",
+        "keepOld": "5m",
+    },
+}
+HOOKS: dict[str, Any] = {
+    "hooks": [
+        {"name": f"h{number}", "at": at, "http": {"url": "http://hooks/x"}}
+        for number, at in enumerate(("BeforeRollout", "BeforeStep", "BeforePromotion", "AfterPromotion", "OnRollback"))
+    ]
+}
+REPLICAS: dict[str, Any] = {"routing": {"replicas": {}}}
+
+
+def started(**fields: Any) -> World:
+    world = World(canary_spec(**fields))
+    world.run()
+    assert world.status.phase is P.STABLE
+    return world
+
+
+def go_to(world: World, phase: P) -> None:
+    """Let a new version come, and go on until `phase`."""
+    world.git("v2")
+    world.dependencies = [Dependency("other", stable=phase is not P.HOLDING)]
+    world.run(until=phase)
+    world.dependencies = []
+
+
+def test_every_phase_has_a_function_and_a_way_in_and_the_diagram_shows_them() -> None:
+    assert set(STATES) == set(P)
+    assert {row.target for row in TABLE} == set(P)
+    assert {phase for row in TABLE for phase in row.sources} == set(P) - {P.GONE}
+    drawn = diagram()
+    assert all(str(phase) in drawn for phase in P)
+    assert "    Stepping --> Stepping: step passed\n" in drawn
+
+
+@pytest.mark.parametrize("fields", [{}, BLUE_GREEN, HOOKS, {"candidate": {"byWeight": True}}])
+def test_a_good_version_is_let_in_step_by_step_and_the_target_ends_as_git_says(fields: dict[str, Any]) -> None:
+    world = started(**fields)
+    world.git("v2")
+    world.run()
+    assert world.status.phase is P.STABLE
+    assert world.status.stable_revision == "v2"
+    assert [pod.revision for pod in world.target.pods] == ["v2"] * 3
+    assert not world.target.paused
+    assert world.ours is None
+    assert world.weights == ([100, 0] if "blueGreen" in fields else [5, 50, 100, 0])
+    assert all(count == 1 for count in world.hook_effects.values())
+
+
+def test_a_canary_of_two_steps_takes_at_most_seventeen_writes_with_its_events() -> None:
+    world = started()
+    before, events = world.writes, len(world.events)
+    world.git("v2")
+    world.run()
+    assert world.writes - before + len(world.events) - events <= 17
+
+
+def test_without_a_router_the_share_of_pods_is_the_weight() -> None:
+    world = started(**REPLICAS, canary={"steps": [{"weight": 25}, {"weight": 50}]})
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    world.run()
+    assert (world.status.phase, world.status.stable_revision) == (P.STABLE, "v2")
+
+
+def test_a_failing_gate_takes_the_candidate_out_and_the_target_stays_held() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    world.metric = Outcome.FAIL
+    world.run()
+    assert world.status.phase is P.FAILED
+    assert world.status.reason == "GateFailed"
+    assert world.status.message == "slo: error-rate: 7.2 of 1 (1/1)"
+    assert [row.revision for row in world.status.failed] == ["v2"]
+    assert (world.target.paused, world.ours, world.weights[-1]) == (True, None, 0)
+    assert [pod.revision for pod in world.target.pods] == ["v1"] * 3
+
+
+def test_the_weight_goes_back_in_the_same_plan_that_sees_the_fault() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    while not world.tallies:
+        world.run_once()
+    world.metric = Outcome.FAIL
+    world.advance(seconds=10)
+    world.look()
+    before = list(world.weights)
+    world.look()
+    assert (before[-1], world.weights[-1]) == (5, 0)
+
+
+def test_a_failed_revision_is_not_tried_again_until_somebody_asks() -> None:
+    world = started()
+    world.metric = Outcome.FAIL
+    world.git("v2")
+    world.run()
+    world.git("v3")
+    world.metric = Outcome.PASS
+    world.run()
+    assert (world.status.phase, world.status.stable_revision) == (P.STABLE, "v3")
+    world.git("v2")
+    world.run()
+    assert (world.status.phase, world.status.reason) == (P.FAILED, "FailedBefore")
+    world.ask("retry", "1")
+    world.run()
+    assert (world.status.phase, world.status.stable_revision) == (P.STABLE, "v2")
+
+
+@pytest.mark.parametrize("until", [P.PREPARING, P.STEPPING, P.SWITCHING, P.WATCHING])
+def test_a_revert_needs_no_analysis(until: P) -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=until)
+    looks = dict(world.good_looks)
+    world.git("v1")
+    world.run()
+    assert (world.status.phase, world.status.stable_revision, world.status.failed) == (P.STABLE, "v1", ())
+    assert not world.target.paused
+    assert world.good_looks == looks
+
+
+@pytest.mark.parametrize("until", [P.HOLDING, P.PREPARING, P.STEPPING, P.WATCHING, P.PROMOTING, P.RETURNING])
+def test_a_new_revision_in_mid_run_begins_at_nothing_with_fresh_counters(until: P) -> None:
+    world = started()
+    go_to(world, until)
+    round_before = world.status.round
+    world.git("v3")
+    world.run(until=P.PREPARING)
+    assert (world.status.candidate_revision, world.status.weight, world.status.gates) == ("v3", 0, ())
+    assert world.status.round == round_before + 1
+    world.run()
+    assert (world.status.phase, world.status.stable_revision) == (P.STABLE, "v3")
+
+
+def test_no_evidence_holds_the_weight_raises_one_alert_and_goes_on_when_it_is_back() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    world.metric = Outcome.ERROR
+    for _ in range(200):
+        world.run_once()
+    assert (world.status.phase, world.status.step, world.status.reason) == (P.STEPPING, 0, "NoEvidence")
+    assert world.events.count("Warning NoEvidence") == 1
+    world.metric = Outcome.PASS
+    world.run()
+    assert (world.status.phase, world.status.stable_revision) == (P.STABLE, "v2")
+
+
+def test_no_evidence_rolls_back_where_the_policy_says_so() -> None:
+    world = started(analysis={"onNoEvidence": {"policy": "Rollback", "limit": "2m"}})
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    world.metric = Outcome.ERROR
+    world.run()
+    assert (world.status.phase, world.status.reason) == (P.FAILED, "NoEvidence")
+
+
+def test_a_gate_that_is_gone_holds() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    world.gates = {}
+    for _ in range(200):
+        world.run_once()
+    assert (world.status.phase, world.status.step) == (P.STEPPING, 0)
+
+
+def test_a_route_that_somebody_resets_is_put_right_at_once() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.WATCHING)
+    world.reset()
+    world.look()
+    assert world.routes["pricing"].stated == (0, 100)
+    for _ in range(400):
+        world.run_once()
+        world.reset()
+        world.look()
+        if world.status.phase is P.STABLE:
+            break
+    assert world.status.stable_revision == "v2"
+
+
+def test_a_candidate_that_never_is_ready_gets_nothing_and_fails() -> None:
+    world = started()
+    world.broken = {"v2"}
+    world.git("v2")
+    world.run()
+    assert (world.status.phase, world.status.reason, world.weights) == (P.FAILED, "CandidateNotReady", [])
+
+
+def test_pods_of_the_target_that_do_not_come_up_leave_the_candidate_in_place() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.PROMOTING)
+    world.broken = {"v2"}
+    for _ in range(100):
+        world.run_once()
+    assert world.status.phase is P.PROMOTING
+    assert world.ours is not None
+    assert world.routes["pricing"].stated == (0, 100)
+    assert world.events.count("Warning PromotionSlow") == 1
+    world.broken = set()
+    world.run()
+    assert world.status.stable_revision == "v2"
+
+
+def test_a_target_that_fails_after_it_got_the_requests_back_keeps_the_candidate() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.RETURNING)
+    world.router()
+    world.target.pods[0].ready = False
+    world.advance(minutes=1)
+    world.look()
+    assert world.ours is not None
+    assert not world.ours.deleting
+    world.run()
+    assert world.status.stable_revision == "v2"
+    assert world.scene().candidate is None
+
+
+def test_a_candidate_that_dies_under_its_requests_is_taken_out() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.WATCHING)
+    assert world.ours is not None
+    world.broken = {"v2"}
+    for pod in world.ours.pods:
+        pod.ready = False
+    world.run()
+    assert (world.status.phase, world.status.reason) == (P.FAILED, "CandidateLost")
+
+
+def test_promotion_waits_for_a_person_where_it_is_manual() -> None:
+    world = started(approval={"promotion": "Manual"})
+    world.git("v2")
+    world.run()
+    assert world.status.phase is P.APPROVING
+    world.ask("promote", "1")
+    world.run()
+    assert (world.status.phase, world.status.stable_revision) == (P.STABLE, "v2")
+    assert world.status.control is not None
+    assert (world.status.control.nonce, world.status.control.by, world.status.control.accepted) == ("1", "alice", True)
+
+
+def test_a_paused_canary_stays_and_still_rolls_back() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    world.ask("pause", "1")
+    for _ in range(100):
+        world.run_once()
+    assert (world.status.phase, world.status.step) == (P.STEPPING, 0)
+    world.ask("resume", "2")
+    world.run(until=P.WATCHING)
+    world.ask("pause", "3")
+    world.look()
+    world.metric = Outcome.FAIL
+    world.run()
+    assert world.status.phase is P.FAILED
+
+
+def test_skip_and_promotion_in_full_leave_out_what_they_say() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    world.ask("skip", "1")
+    world.look()
+    assert world.status.step == 1
+    world.ask("promoteInFull", "2")
+    world.run(until=P.PROMOTING)
+    world.run()
+    assert world.weights == [5, 50, 100, 0]
+    assert world.status.stable_revision == "v2"
+
+
+def test_what_cannot_be_done_is_refused_with_where_it_can() -> None:
+    world = started()
+    world.ask("abort", "1")
+    world.settle()
+    assert world.status.control is not None
+    assert not world.status.control.accepted
+    assert "cannot be done in phase Stable" in world.status.control.message
+    assert world.events[-1] == "Warning ControlRefused"
+
+
+def test_a_hook_that_fails_for_good_takes_the_candidate_out() -> None:
+    world = started(**HOOKS)
+    world.hook_answer = "Failed"
+    world.git("v2")
+    world.run()
+    assert (world.status.phase, world.status.reason) == (P.FAILED, "HookFailed")
+    assert [attempt for key, attempt in world.hook_effects if "BeforeRollout" in key] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("until", [P.STABLE, P.HOLDING, P.STEPPING, P.WATCHING, P.PROMOTING, P.RETURNING])
+def test_a_deleted_canary_gives_everything_back(until: P) -> None:
+    world = started()
+    if until is not P.STABLE:
+        go_to(world, until)
+    world.deleting = True
+    world.run(until=P.GONE)
+    world.look()
+    assert (world.finalizer, world.ours, world.target.paused, world.target.adopted) == (False, None, False, False)
+    assert all(route.stated[1] == 0 for route in world.routes.values())
+
+
+def test_a_hold_that_came_too_late_is_reported_and_the_version_is_taken_as_it_is() -> None:
+    world = started()
+    world.webhook = False
+    world.git("v2")
+    for _ in range(10):
+        world.controllers()
+        world.kubelet()
+    world.run()
+    assert (world.status.phase, world.status.stable_revision) == (P.STABLE, "v2")
+    assert "Warning HoldBroken" in world.events
+
+
+def good(world: World) -> None:
+    world.git("v2")
+
+
+def bad(world: World) -> None:
+    world.git("v2")
+    world.metric = Outcome.FAIL
+
+
+def reverted(world: World) -> None:
+    world.git("v2")
+    world.run(until=P.WATCHING)
+    world.git("v1")
+
+
+def again(world: World) -> None:
+    world.git("v2")
+    world.run(until=P.PROMOTING)
+    world.git("v3")
+
+
+@pytest.mark.parametrize("story", [good, bad, reverted, again])
+@pytest.mark.parametrize("fields", [HOOKS, BLUE_GREEN, REPLICAS])
+def test_killed_between_any_two_writes_it_ends_as_if_it_had_not_been(
+    fields: dict[str, Any], story: Callable[[World], None]
+) -> None:
+    whole = started(**fields)
+    story(whole)
+    whole.run()
+    for index in range(60):
+        world = started(**fields)
+        story(world)
+        killed = crash_at(world, index)
+        assert world.status.phase is whole.status.phase
+        assert world.status.stable_revision == whole.status.stable_revision
+        assert world.weights == whole.weights
+        assert {key for key, _ in world.hook_effects} == {key for key, _ in whole.hook_effects}
+        if not killed:
+            return
+    raise AssertionError("more writes than expected")
+
+
+def crash_at(world: World, index: int) -> bool:
+    """Run to the end, killed before write number `index`; False when there are not so many."""
+    count, killed = 0, False
+    for _ in world.ticks():
+        _, plan = world.plan()
+        writes = len([action for action in plan.actions if "Look" not in type(action).__name__])
+        writes += plan.status is not None
+        if not killed and count + writes > index:
+            everything = len(plan.actions) + (plan.status is not None)
+            world.look(min(index - count, everything - 1))
+            killed = True
+            continue
+        count += writes
+        moved = world.look()
+        if not moved and world.resting and (world.target.paused or world.scene().target.rolled_out):  # type: ignore[union-attr]
+            return killed
+    raise AssertionError(f"does not end: {world.status}")
+
+
+def test_a_converged_canary_writes_nothing() -> None:
+    world = started()
+    world.settle()
+    for _ in range(5):
+        world.advance(hours=1)
+        plan = plan_canary(world.scene())
+        assert (plan.status, plan.actions, plan.occurrences) == (None, (), ())
+
+
+def test_the_weight_is_held_for_its_time_and_metrics_are_not_looked_at_before_the_warm_up() -> None:
+    world = started(canary={"steps": [{"weight": 10, "hold": "5m"}], "warmup": "2m"})
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    begin = world.now
+    while not world.tallies:
+        world.run_once()
+    assert world.now - begin >= timedelta(minutes=2)
+    world.run(until=P.SWITCHING)
+    assert world.now - begin >= timedelta(minutes=5)

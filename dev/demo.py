@@ -105,8 +105,8 @@ def demo(day: str) -> None:
         )
     _break(image, day, run)
     print(
-        f"\ndemo: of {scheduled} flights on {day}, {cancelled} were cancelled and {count} are published; with half of its "
-        "rows the day was stopped by its first gate"
+        f"\ndemo: of {scheduled} flights on {day}, {cancelled} were cancelled, {set_aside} set aside and {count} are published; "
+        "with half of its rows the day was stopped by its first gate"
     )
 
 

@@ -8,6 +8,7 @@ attempt after `hold.interval`, at metrics all the time. While it is held nothing
 the step fails. An edited gate is evaluated anew. Nothing that is missing ever counts as a Pass.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from sluice.api.base import Json
 from sluice.api.durations import format_duration, parse_duration
 from sluice.api.gate import Check, QualityGateSpec
-from sluice.api.pipeline import Step
+from sluice.api.pipeline import GateUse, Step
 from sluice.api.reasons import Reason
 from sluice.api.run import CheckFound, CheckTally, GatePart, GateResult, StepPhase, StepStatus
 from sluice.planning.actions import TakeLook
@@ -188,8 +189,7 @@ def _take_looks(step: Step, view: GateView, tallies: Mapping[str, Tally], scene:
         if values is None:
             known = scene.values(progress.statuses)
             plain = {key: value for key, value in known.items() if not key.startswith("steps.")}
-            args = {f"args.{name}": _filled(text, known) for name, text in step.gate.args.items()}
-            values = {**plain, **args}
+            values = {**plain, **_args(step.gate, known)}
         progress.looks.append(
             TakeLook(
                 run=scene.identity.name,
@@ -202,11 +202,13 @@ def _take_looks(step: Step, view: GateView, tallies: Mapping[str, Tally], scene:
         )
 
 
-def _filled(text: str, values: Mapping[str, Json]) -> str:
-    try:
-        return substitute(text, values, escape=False)
-    except UnresolvedReference:
-        return text
+def _args(gate: GateUse, values: Mapping[str, Json]) -> dict[str, Json]:
+    """Values of `args.NAME`. One that cannot be filled in is left out: a query that needs it is then not asked, and says so."""
+    found: dict[str, Json] = {}
+    for name, text in gate.args.items():
+        with contextlib.suppress(UnresolvedReference):
+            found[f"args.{name}"] = substitute(text, values, escape=False)
+    return found
 
 
 def _settled(check: Check, tally: Tally) -> bool:

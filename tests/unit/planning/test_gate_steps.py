@@ -281,6 +281,12 @@ def test_metrics_are_asked_without_a_pod_and_let_the_step_pass() -> None:
     assert story.check.phase is StepPhase.SUCCEEDED
 
 
+def test_an_argument_without_a_value_is_no_text_to_ask_with() -> None:
+    story = Story(gate_view(ON_METRIC), args={"job": "$(steps.extract.outputs.lost)", "other": "x"})
+    story.look()
+    assert {name for name in story.looks[0].values if name.startswith("args.")} == {"args.other"}
+
+
 def test_a_metric_has_to_hold_for_as_long_as_it_says_and_passing_looks_write_nothing() -> None:
     metric = {**ON_METRIC["metric"], "for": "1m"}  # type: ignore[dict-item]
     story = Story(gate_view({**ON_METRIC, "metric": metric}))

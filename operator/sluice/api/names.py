@@ -24,6 +24,8 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 ANNOTATION_SPEC_HASH = "sluice.dev/spec-hash"
 
 STEP_CONTAINER = "step"
+REPORT_PREFIX = "sluice-report: "
+"""What stands before the report of a gate in the log of its pod."""
 
 MAX_LABEL = 63
 """Longest label value, and longest host name of a pod, in characters."""

@@ -35,6 +35,7 @@ from pydantic import Field, ValidationError
 
 from sluice.api.base import Json, Model, Time
 from sluice.api.gate import QualityGateSpec
+from sluice.api.names import REPORT_PREFIX
 from sluice.checks.engine import evaluate
 from sluice.checks.evidence import MAX_SHORT_BYTES, to_json, to_line, to_lines, to_short
 from sluice.checks.files import CannotWrite, write_text
@@ -44,7 +45,6 @@ from sluice.checks.sources import DEFAULT_MEMORY, Resources
 from sluice.checks.sql import When
 
 TERMINATION_LOG = "/dev/termination-log"
-REPORT_PREFIX = "sluice-report: "
 BAD_GATE = 64
 BROKE_DOWN = 70
 TERMINATED = 128 + signal.SIGTERM

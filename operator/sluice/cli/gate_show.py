@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from sluice.api.names import REPORT_PREFIX
 from sluice.api.run import GateResult, StepStatus
 from sluice.cli.errors import CliError
 from sluice.cli.pod_logs import read_log
@@ -15,9 +16,6 @@ from sluice.cli.run_state import RunState, read_run
 from sluice.cli.session import Session
 from sluice.kube.errors import ApiError
 from sluice.kube.resources import PIPELINE_RUNS
-
-REPORT_MARK = b"sluice-report: "
-"""What stands before the report in the log of a gate's pod."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +51,12 @@ async def _report(session: Session, step: StepStatus) -> Mapping[str, Any] | Non
     if step.pod is None:
         return None
     found: Mapping[str, Any] | None = None
+    mark = REPORT_PREFIX.encode()
     try:
         async with aclosing(read_log(session, step.pod, follow=False, tail=None)) as lines:
             async for line in lines:
-                if line.startswith(REPORT_MARK):
-                    found = json.loads(line.removeprefix(REPORT_MARK))
+                if line.startswith(mark):
+                    found = json.loads(line.removeprefix(mark))
     except (ApiError, ValueError):
         return None  # the pod is gone, or its log was cut: the status still says what it came to
     return found

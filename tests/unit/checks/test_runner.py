@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
+from sluice.api.names import REPORT_PREFIX
 from sluice.checks import runner
 from sluice.checks.engine import evaluate
 from sluice.checks.evidence import MAX_SHORT_BYTES, to_line, to_short
-from sluice.checks.runner import BAD_GATE, BROKE_DOWN, REPORT_PREFIX, TERMINATED, main, read_settings
+from sluice.checks.runner import BAD_GATE, BROKE_DOWN, TERMINATED, main, read_settings
 from sluice.checks.sql import When
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

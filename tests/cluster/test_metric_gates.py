@@ -112,7 +112,7 @@ def test_prometheus_stopped_for_two_minutes_holds_alerts_and_goes_on_when_it_is_
     prom.stop()
     namespace.wait_for("the loss to be seen", lambda: held_since(namespace, run), seconds=30)
     namespace.wait_for("the source to be not ready", lambda: ready(namespace) == ("False", "NoAnswer"), seconds=30)
-    assert namespace.event(run, "GateHolding")["type"] == "Warning"
+    assert namespace.event(run, "GateHolding", seconds=60)["type"] == "Warning"
 
     def two_minutes() -> bool:
         step = namespace.step(run, "check")

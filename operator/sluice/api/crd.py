@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from sluice.api.base import Model
+from sluice.api.canary import Canary
 from sluice.api.gate import QualityGate
 from sluice.api.metric_source import ClusterMetricSource, MetricSource
 from sluice.api.names import GROUP, MAX_LABEL, MAX_PIPELINE_NAME, VERSION
@@ -122,6 +123,24 @@ KINDS = (
             Column("Run", ".status.run", "Where it was evaluated."),
             Column("Evaluated", ".status.evaluatedAt", "When.", "date"),
             Column("Message", ".status.message", "The verdict for people.", priority=1),
+            _AGE,
+        ),
+    ),
+    Kind(
+        Canary,
+        "canaries",
+        ("cn",),
+        MAX_LABEL,
+        (
+            Column("Phase", ".status.phase", "Where it stands."),
+            Column("Step", ".status.progress", "The step / steps in all."),
+            Column("Weight", ".status.weight", "Share of the requests that the candidate gets, in percent.", "integer"),
+            Column("Verdict", ".status.verdict", "What the gates come to together."),
+            Column("Reason", ".status.reason", "Why it is so."),
+            Column("Message", ".status.message", "The same for people."),
+            Column("Target", ".spec.target.name", "The workload.", priority=1),
+            Column("Stable", ".status.stableRevision", "The revision that is trusted.", priority=1),
+            Column("Candidate", ".status.candidateRevision", "The revision that is let in.", priority=1),
             _AGE,
         ),
     ),

@@ -23,6 +23,24 @@ TRIGGER_SCHEDULE = "schedule"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 ANNOTATION_SPEC_HASH = "sluice.dev/spec-hash"
 
+LABEL_CANARY = "sluice.dev/canary"
+"""On the target of a Canary, with its name: admission holds back new templates of what has it."""
+LABEL_CANDIDATE = "sluice.dev/candidate"
+"""On the Deployment, the pods and the Service of a candidate, with the name of the Canary."""
+ANNOTATION_HELD = "sluice.dev/held"
+"""On a target that sluice has paused, not its user."""
+HELD = "true"
+ANNOTATION_REVISION = "sluice.dev/revision"
+"""On a candidate: the revision that it was made of."""
+ANNOTATION_CONFIGS = "sluice.dev/configs"
+"""On a pod template: hash of the ConfigMaps and Secrets that belong to the version."""
+ANNOTATION_CONTROL = "sluice.dev/control"
+"""On a Canary: what somebody asks for, as ACTION or ACTION:NONCE, for instance `promote:7`."""
+ANNOTATION_CONTROL_BY = "sluice.dev/control-by"
+"""On a Canary: who wrote the control annotation. Admission writes it, and nobody else can."""
+FINALIZER_CANARY = "sluice.dev/canary"
+"""On a Canary: what it did to routes and to its target has to be undone before it goes."""
+
 STEP_CONTAINER = "step"
 REPORT_PREFIX = "sluice-report: "
 """What stands before the report of a gate in the log of its pod."""
@@ -66,3 +84,12 @@ def pod_name(run: str, run_uid: str, step: str, attempt: int) -> str:
     tail = f"-{step}-{attempt}-{short_hash(run, run_uid, step, str(attempt))}"
     head = re.sub(r"[^a-z0-9-]", "-", run)[: MAX_LABEL - len(tail)].rstrip("-")
     return f"{head}{tail}"
+
+
+def candidate_name(target: str) -> str:
+    """The name of the Deployment and of the Service that serve the new version of a target: at most 63 characters."""
+    tail = "-candidate"
+    if len(target) + len(tail) <= MAX_LABEL and re.match(DNS_LABEL, target):
+        return f"{target}{tail}"
+    tail = f"-{short_hash(target)}{tail}"
+    return re.sub(r"[^a-z0-9-]", "-", target)[: MAX_LABEL - len(tail)].rstrip("-") + tail

@@ -37,7 +37,7 @@ def register(registry: kopf.OperatorRegistry, engine: Engine, client: KubeClient
         if operation in ("CREATE", "UPDATE"):
             admission.review_object(dict(body))
 
-    for plural in ("datapipelines", "qualitygates", "metricsources", "clustermetricsources"):
+    for plural in ("datapipelines", "qualitygates", "canaries", "metricsources", "clustermetricsources"):
         kopf.on.validate(GROUP, VERSION, plural, id=plural, registry=registry)(review)  # type: ignore[arg-type]
 
     @kopf.on.validate(GROUP, VERSION, "pipelineruns", id="pipelineruns", registry=registry)  # type: ignore[arg-type]

@@ -10,12 +10,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from sluice.api.canary import CanarySpec
 from sluice.api.gate import QualityGateSpec
 from sluice.api.metric_source import MetricSourceSpec
 from sluice.api.names import GROUP
 from sluice.api.pipeline import DataPipelineSpec, Step
 from sluice.api.run import PipelineRunSpec
 from sluice.api.schema import FieldError, as_stored, check_object, invalid, not_found, required, show
+from sluice.planning.canary_checks import check_canary
 from sluice.planning.gate_steps import OUTPUTS as GATE_OUTPUTS
 from sluice.planning.gates import check_gate
 from sluice.planning.graph import ancestors, find_cycle
@@ -26,10 +28,11 @@ from sluice.planning.schedule import check_schedule
 MAX_ERRORS = 20
 """Errors reported of one object; more would hide the first."""
 
-_SPECS: dict[str, type[DataPipelineSpec | PipelineRunSpec | QualityGateSpec | MetricSourceSpec]] = {
+_SPECS: dict[str, type[DataPipelineSpec | PipelineRunSpec | QualityGateSpec | CanarySpec | MetricSourceSpec]] = {
     "DataPipeline": DataPipelineSpec,
     "PipelineRun": PipelineRunSpec,
     "QualityGate": QualityGateSpec,
+    "Canary": CanarySpec,
     "MetricSource": MetricSourceSpec,
     "ClusterMetricSource": MetricSourceSpec,
 }
@@ -48,6 +51,8 @@ def check_manifest(manifest: dict[str, Any]) -> list[FieldError]:
                 errors = check_pipeline(spec)
             case QualityGateSpec():
                 errors = check_gate(spec)
+            case CanarySpec():
+                errors = check_canary(spec)
             case _:
                 errors = []
     return errors[:MAX_ERRORS]

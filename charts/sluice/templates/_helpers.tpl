@@ -91,12 +91,16 @@ metric sources name are granted one by one, by gates.credentials.
 - apiGroups: [sluice.dev]
   resources: [pipelineruns]
   verbs: [get, list, watch, create, patch, delete]
+# Patch sets and removes the finalizer; the spec is Git's.
 - apiGroups: [sluice.dev]
-  resources: [datapipelines/status, pipelineruns/status, qualitygates/status, metricsources/status]
+  resources: [canaries]
+  verbs: [get, list, watch, patch]
+- apiGroups: [sluice.dev]
+  resources: [datapipelines/status, pipelineruns/status, qualitygates/status, metricsources/status, canaries/status]
   verbs: [patch]
-# Runs and pods name their owner with blockOwnerDeletion, which asks for this where OwnerReferencesPermissionEnforcement is on.
+# What the operator makes names its owner with blockOwnerDeletion, which asks for this where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [sluice.dev]
-  resources: [datapipelines/finalizers, pipelineruns/finalizers]
+  resources: [datapipelines/finalizers, pipelineruns/finalizers, canaries/finalizers]
   verbs: [update]
 # Patch sets activeDeadlineSeconds, which ends a step.
 - apiGroups: [""]
@@ -106,6 +110,30 @@ metric sources name are granted one by one, by gates.credentials.
 - apiGroups: [apps]
   resources: [controllerrevisions]
   verbs: [get, list, watch, create, delete]
+# The target of a canary is labelled, held and let go (patch). Its candidate is made and removed.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+# Of which template the pods of a target are.
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [get, list]
+# The Service of a candidate.
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
+# The ConfigMaps that belong to a version. Not its Secrets.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+# The weights.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes, grpcroutes]
+  verbs: [get, list, watch, patch]
+# The Jobs of a canary's hooks.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, create, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]
@@ -125,7 +153,7 @@ Checks that need more than one value, which a schema could only report in riddle
 {{- fail "webhook.mode is \"files\" without cert-manager: set webhook.secretName to the Secret with tls.crt and tls.key, or webhook.certManager.enabled=true" -}}
 {{- end -}}
 {{- if and $files (not $certManager) (not $webhook.caBundle) (not $webhook.annotations) -}}
-{{- fail "webhook.mode is \"files\" without cert-manager: set webhook.caBundle, or webhook.annotations for a tool that injects the CA; the API server would refuse every change of a pipeline, run, gate or metric source" -}}
+{{- fail "webhook.mode is \"files\" without cert-manager: set webhook.caBundle, or webhook.annotations for a tool that injects the CA; the API server would refuse every change of a pipeline, run, gate, canary or metric source" -}}
 {{- end -}}
 {{- if and $webhook.caBundle (or (not $files) $certManager) -}}
 {{- fail "webhook.caBundle is only for webhook.mode=files without cert-manager: otherwise the operator or cert-manager writes it, and an upgrade would reset it" -}}

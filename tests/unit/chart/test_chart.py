@@ -26,7 +26,7 @@ CREDENTIALS = {
         ]
     }
 }
-VALIDATED = ["datapipelines", "pipelineruns", "qualitygates", "metricsources"]
+VALIDATED = ["datapipelines", "pipelineruns", "qualitygates", "canaries", "metricsources"]
 """What the webhook validates in a namespace."""
 
 
@@ -80,6 +80,7 @@ class TestDefaults:
             ("ClusterRoleBinding", "sluice"),
             ("ClusterRoleBinding", "sluice-webhook"),
             ("ConfigMap", "sluice-pod-template"),
+            ("CustomResourceDefinition", "canaries.sluice.dev"),
             ("CustomResourceDefinition", "clustermetricsources.sluice.dev"),
             ("CustomResourceDefinition", "datapipelines.sluice.dev"),
             ("CustomResourceDefinition", "metricsources.sluice.dev"),
@@ -204,16 +205,28 @@ class TestPermissions:
         ("sluice.dev", "pipelineruns/finalizers"): {"update"},
         ("sluice.dev", "qualitygates"): {"get", "list", "watch"},
         ("sluice.dev", "qualitygates/status"): {"patch"},
+        ("sluice.dev", "canaries"): {"get", "list", "watch", "patch"},
+        ("sluice.dev", "canaries/status"): {"patch"},
+        ("sluice.dev", "canaries/finalizers"): {"update"},
         ("sluice.dev", "metricsources"): {"get", "list", "watch"},
         ("sluice.dev", "metricsources/status"): {"patch"},
         ("", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
-        ("apps", "controllerrevisions"): {"get", "list", "watch", "create", "delete"},
+        ("", "services"): {"get", "list", "watch", "create", "patch", "delete"},
+        ("", "configmaps"): {"get"},
         ("", "events"): {"create", "patch"},
+        ("apps", "controllerrevisions"): {"get", "list", "watch", "create", "delete"},
+        ("apps", "deployments"): {"get", "list", "watch", "create", "patch", "delete"},
+        ("apps", "replicasets"): {"get", "list"},
+        ("batch", "jobs"): {"get", "create", "delete"},
+        ("gateway.networking.k8s.io", "httproutes"): {"get", "list", "watch", "patch"},
+        ("gateway.networking.k8s.io", "grpcroutes"): {"get", "list", "watch", "patch"},
     }
 
     CLUSTER_WIDE: ClassVar = {
         ("sluice.dev", "clustermetricsources"): {"get", "list", "watch"},
         ("sluice.dev", "clustermetricsources/status"): {"patch"},
+        ("gateway.networking.k8s.io", "gateways"): {"get"},
+        ("gateway.networking.k8s.io", "gatewayclasses"): {"get"},
     }
     """What the operator may do beside that when it works in all namespaces."""
 
@@ -401,7 +414,7 @@ class TestWebhook:
         rendered = helm.template(OWN_CERTIFICATE)
 
         assert rendered.all("Certificate") + rendered.all("Issuer") == []
-        assert [webhook["clientConfig"]["caBundle"] for webhook in rendered.webhooks] == ["Q0E="] * 5
+        assert [webhook["clientConfig"]["caBundle"] for webhook in rendered.webhooks] == ["Q0E="] * 6
         volume = next(item for item in rendered.pod["spec"]["volumes"] if item["name"] == "webhook-certs")
         assert volume["secret"]["secretName"] == "our-tls"
 
@@ -572,8 +585,8 @@ CHANGES: dict[str, tuple[Any, Change, Any, dict[str, Any]]] = {
         ("10250", 10250),
         {},
     ),
-    "webhook.failurePolicy": ("Ignore", webhook("failurePolicy"), ["Ignore"] * 5, {}),
-    "webhook.timeoutSeconds": (10, webhook("timeoutSeconds"), [10] * 5, {}),
+    "webhook.failurePolicy": ("Ignore", webhook("failurePolicy"), ["Ignore"] * 6, {}),
+    "webhook.timeoutSeconds": (10, webhook("timeoutSeconds"), [10] * 6, {}),
     "webhook.annotations": ({"a": "b"}, annotations_of("ValidatingWebhookConfiguration"), {"a": "b"}, {}),
     "webhook.secretName": ("our-tls", lambda r: r.one("Certificate")["spec"]["secretName"], "our-tls", FILES),
     "webhook.caBundle": (
@@ -832,7 +845,7 @@ class TestNotes:
             ({}, "It works in all namespaces."),
             (NAMESPACED, "It works in the namespaces orders, billing."),
             ({}, "pod-security.kubernetes.io/enforce=restricted"),
-            ({}, "changes to pipelines, runs, gates and metric sources are refused"),
+            ({}, "changes to pipelines, runs, gates, canaries and metric sources are refused"),
             ({"webhook": {"mode": "off"}}, "The admission webhook is off"),
             ({"crds": {"keep": False}}, "deletes the CRDs"),
         ],

@@ -47,9 +47,13 @@ class Scrapes:
         All are scraped for it. Raises SourceError, also when only one does not answer: what it has counted is unknown.
         """
         self._forget()
-        targets = [target for url in urls for target in await self._of(access, proxy, url)]
+        targets = []
+        for url in urls:
+            for target in await self._of(access, proxy, url):
+                target.watch(service, window)
+                targets.append(target)
         try:
-            await asyncio.gather(*(target.look(service, window) for target in targets))
+            await asyncio.gather(*(target.look(service) for target in targets))
         except SourceError:
             self._names.clear()  # perhaps a replica has gone
             raise
@@ -136,12 +140,15 @@ class _Target:
                 del self._watched[key]
         return not self._watched and self._scrape is None
 
-    async def look(self, service: str, window: float) -> None:
-        """Have a scrape of `service` that is no older than SHARED_SECONDS. Raises SourceError."""
+    def watch(self, service: str, window: float) -> None:
+        """From now on keep what is counted of `service`, for windows of so many seconds."""
         now = time.monotonic()
         watched = self._watched.setdefault(service, _Watched(window, now))
         watched.window, watched.asked = max(watched.window, window), now
-        if now - watched.track.newest <= SHARED_SECONDS:
+
+    async def look(self, service: str) -> None:
+        """Have a scrape of `service`, which is watched, that is no older than SHARED_SECONDS. Raises SourceError."""
+        if time.monotonic() - self._watched[service].track.newest <= SHARED_SECONDS:
             return
         if self._scrape is None:
             self._scrape = asyncio.create_task(self._take(), name=f"scrape {self._url}")

@@ -2,8 +2,8 @@
 
 https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format. A page of a proxy with a thousand services
 has some megabytes, and a look needs twenty lines of it: those are found by a search for their label, and nothing is
-made of the others. On a page of 1,000 services (13,000 lines, 2 MB) this takes 3 ms of a core for one service and 9 ms for
-twenty.
+made of the others. Measured on a page of 1,000 services (16,000 lines, 2.4 MB): 1.4 ms of a core for one of them, 5 ms for
+twenty; with the page's way over HTTP a whole look takes 7.5 ms.
 """
 
 from __future__ import annotations

@@ -166,8 +166,9 @@ class _Target:
 
     async def _take(self) -> None:
         page = await self.access.send("GET", self._url, accept="text/plain;version=0.0.4")
-        at, restarted = time.monotonic(), self._is_restart(page)
+        at = time.monotonic()
         found = counted(self._proxy, samples(page, (self._proxy.requests, self._proxy.buckets), self._holding()))
+        restarted = self._is_restart(page)
         for key, watched in self._watched.items():
             keep = watched.window + STRETCH
             watched.track.add(at, found.get(key, Counts()), keep=keep, restarted=restarted)

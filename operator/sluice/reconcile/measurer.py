@@ -28,6 +28,7 @@ from sluice.reconcile.caches import Caches
 from sluice.sources.base import Denied, Misconfigured, SourceError, TimedOut
 from sluice.sources.http import Http
 from sluice.sources.registry import build, secrets_of
+from sluice.sources.scrapes import Scrapes
 from sluice.telemetry import metrics
 from sluice.telemetry.logs import get_logger
 
@@ -77,6 +78,7 @@ class Measurer:
         self._looked = looked
         self._answered = answered
         self._http = Http()
+        self._scrapes = Scrapes()
         self._tallies: dict[str, dict[TallyKey, Tally]] = {}
         """By UID of the run or canary."""
         self._under_way: dict[tuple[str, TallyKey], asyncio.Task[None]] = {}
@@ -130,7 +132,7 @@ class Measurer:
         place = (source.namespace if source is not None else namespace, name)
         try:
             reader_spec, secrets = await self._ready(namespace, name, source)
-            reader = build(reader_spec, secrets, self._http)
+            reader = build(reader_spec, secrets, self._http, self._scrapes)
             question = ask(check, action.values, reader.escape, at)
             limit = min(parse_duration(reader_spec.timeout or DEFAULT_TIMEOUT).total_seconds(), 60.0)
             try:

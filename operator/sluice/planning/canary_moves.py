@@ -116,7 +116,9 @@ def _prepare(moment: Moment, _: Cause) -> dict[str, Any]:
     known = {(row.kind, row.name): row for row in moment.status.routes}
     for route in moment.scene.routes:
         if route.before is not None:
-            known.setdefault((route.kind, route.name), RouteRecord(name=route.name, kind=route.kind, before=route.before))
+            known.setdefault(
+                (route.kind, route.name), RouteRecord(name=route.name, kind=route.kind, before=route.before)
+            )
     return {"routes": tuple(known.values())}
 
 

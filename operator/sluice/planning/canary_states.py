@@ -26,7 +26,7 @@ from sluice.planning.canary_scene import (
     length,
     top_weight,
 )
-from sluice.planning.canary_traffic import Traffic, any_share, move, out, refused, scale, withdraw
+from sluice.planning.canary_traffic import Traffic, any_share, move, out, scale, withdraw
 
 
 @dataclass(frozen=True)
@@ -332,5 +332,10 @@ NEEDS_SPEC = frozenset(
 )
 """Phases in which nothing can be done while the spec cannot be acted on: all stays as it is."""
 
-UNDER_WAY = NEEDS_SPEC | {CanaryPhase.PROMOTING, CanaryPhase.RETURNING, CanaryPhase.ROLLING_BACK, CanaryPhase.RESTARTING}
+UNDER_WAY = NEEDS_SPEC | {
+    CanaryPhase.PROMOTING,
+    CanaryPhase.RETURNING,
+    CanaryPhase.ROLLING_BACK,
+    CanaryPhase.RESTARTING,
+}
 """Phases in which a route has been, or may have been, touched."""

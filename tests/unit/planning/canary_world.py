@@ -29,7 +29,9 @@ from sluice.planning.canary_actions import (
     SetWeights,
     TakeCanaryLook,
 )
+from sluice.planning.canary_controls import requested
 from sluice.planning.canary_scene import (
+    BadControl,
     CanaryScene,
     CanaryView,
     CandidateView,
@@ -149,7 +151,7 @@ class World:
         self.metric: Outcome = Outcome.PASS
         self.broken: set[str] = set()
         """Revisions whose pods never become ready."""
-        self.control: ControlRequest | None = None
+        self.control: ControlRequest | BadControl | None = None
         self.dependencies: list[Dependency] = []
         self.hook_answer = "Succeeded"
         self.hook_effects: dict[tuple[str, int], int] = {}
@@ -288,6 +290,10 @@ class World:
     def ask(self, action: ControlAction, nonce: str) -> None:
         """Somebody annotates the Canary."""
         self.control = ControlRequest(action, nonce, "alice")
+
+    def annotate(self, text: str) -> None:
+        """Somebody writes the annotation by hand."""
+        self.control = requested(text, "alice")
 
     def advance(self, **lengths: float) -> None:
         """Time passes."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sluice.cli import show_run
+from sluice.cli import reminder, show_run
 from sluice.cli.errors import CliError, Exit
 from sluice.cli.screens import Lines
 from sluice.cli.session import Session
@@ -60,7 +60,7 @@ async def test_the_timeout_leaves_the_run_alone() -> None:
 async def test_who_waits_for_nobody_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(show_run, "UNNOTICED", 0.0)
+    monkeypatch.setattr(reminder, "UNNOTICED", 0.0)
     client = SilentClient(objects={f"pipelineruns/{NAME}": [run_object(None)]})
     with pytest.raises(CliError):
         await watch_run(Session(client, "data"), NAME, 0.05)  # type: ignore[arg-type]

@@ -70,7 +70,10 @@ class Lines:
 
 
 class Canvas(ABC):
-    """Something that is painted in place again and again, with clocks that run. The last picture stays."""
+    """Something that is painted in place again and again, with clocks that run. The last picture stays.
+
+    It is asked to draw as soon as it is made: what `draw` needs has to be there before `__init__` of this class.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -106,9 +109,9 @@ class Painting(Canvas):
     """The tree of a run."""
 
     def __init__(self, console: Console) -> None:
-        super().__init__(console)
         self.run: RunState | None = None
         self._places: tuple[Place, ...] = ()
+        super().__init__(console)
 
     def show(self, run: RunState, places: tuple[Place, ...]) -> None:
         """Paint this from now on."""

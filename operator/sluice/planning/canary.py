@@ -177,7 +177,7 @@ def _news(before: CanaryStatus, after: CanaryStatus) -> CanaryStatus | None:
 
 def _refused(before: CanaryStatus, after: CanaryStatus) -> tuple[Occurrence, ...]:
     control = after.control
-    if control is None or control.accepted or (before.control is not None and before.control.nonce == control.nonce):
+    if control is None or control.accepted or control == before.control:
         return ()
     return (Occurrence("Warning", CanaryReason.CONTROL_REFUSED, control.message),)
 

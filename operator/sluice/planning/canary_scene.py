@@ -192,6 +192,16 @@ class ControlRequest:
     by: str = ""
 
 
+@dataclass(frozen=True)
+class BadControl:
+    """An annotation that asks for nothing that there is. It is answered, so that whoever wrote it learns of it."""
+
+    action: str
+    nonce: str
+    problem: str
+    by: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CanaryScene:
     """All that a canary is judged by."""
@@ -209,7 +219,7 @@ class CanaryScene:
     """What is remembered of looks; what is not is in the status."""
     hooks: Mapping[str, HookResult] = field(default_factory=dict)
     """What is remembered of hooks, by key."""
-    control: ControlRequest | None = None
+    control: ControlRequest | BadControl | None = None
     dependencies: Sequence[Dependency] = ()
     slot_free: bool = True
     """Whether the cap on canaries at once leaves room."""

@@ -28,7 +28,9 @@ from sluice.planning.canary_actions import (
     RunHook,
     SetWeights,
 )
+from sluice.planning.canary_controls import requested
 from sluice.planning.canary_scene import (
+    BadControl,
     CanaryScene,
     CanaryView,
     CandidateView,
@@ -148,7 +150,7 @@ class World:
         self.metric: Outcome = Outcome.PASS
         self.broken: set[str] = set()
         """Revisions whose pods never become ready."""
-        self.control: ControlRequest | None = None
+        self.control: ControlRequest | BadControl | None = None
         self.dependencies: list[Dependency] = []
         self.hook_answer = "Succeeded"
         self.hook_effects: dict[tuple[str, int], int] = {}
@@ -287,6 +289,10 @@ class World:
     def ask(self, action: ControlAction, nonce: str) -> None:
         """Somebody annotates the Canary."""
         self.control = ControlRequest(action, nonce, "alice")
+
+    def annotate(self, text: str) -> None:
+        """Somebody writes the annotation by hand."""
+        self.control = requested(text, "alice")
 
     def advance(self, **lengths: float) -> None:
         """Time passes."""

@@ -50,6 +50,10 @@ class CanaryView:
     status: CanaryStatus
     finalized: bool = True
     """Whether it has our finalizer, so that it cannot go before what it did is undone."""
+    readable: bool = True
+    """False when the status is not ours: nothing is done then."""
+    control: "ControlRequest | BadControl | None" = None
+    """What its annotation asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +228,23 @@ class CanaryScene:
     slot_free: bool = True
     """Whether the cap on canaries at once leaves room."""
     now: datetime
+
+
+SLOT_PHASES = frozenset(
+    {
+        CanaryPhase.PREPARING,
+        CanaryPhase.PREVIEWING,
+        CanaryPhase.STEPPING,
+        CanaryPhase.APPROVING,
+        CanaryPhase.SWITCHING,
+        CanaryPhase.WATCHING,
+        CanaryPhase.KEEPING,
+        CanaryPhase.PROMOTING,
+        CanaryPhase.RETURNING,
+        CanaryPhase.ROLLING_BACK,
+    }
+)
+"""Phases in which a canary takes one of the places that there are for rollouts at once."""
 
 
 def length(text: str | None, default: timedelta) -> timedelta:

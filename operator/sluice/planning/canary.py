@@ -7,7 +7,7 @@
 The status is written before the actions of a plan, so a crash between any two writes is followed by the same plan again.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -15,14 +15,14 @@ from sluice.api.base import ConditionStatus, set_conditions
 from sluice.api.canary_status import CanaryPhase, CanaryStatus
 from sluice.api.reasons import CanaryReason
 from sluice.planning.actions import Occurrence, same
-from sluice.planning.canary_actions import CanaryPlan, LetGo
+from sluice.planning.canary_actions import ApplyService, CanaryAction, CanaryPlan, Finalize, LetGo
 from sluice.planning.canary_controls import answered
 from sluice.planning.canary_evidence import Evidence, gather, worth_writing
 from sluice.planning.canary_hooks import heard
 from sluice.planning.canary_moves import enter
 from sluice.planning.canary_scene import DEFAULT_NO_EVIDENCE, CanaryScene, Moment, length
-from sluice.planning.canary_states import NEEDS_SPEC, STATES, Doing
-from sluice.planning.canary_traffic import seen
+from sluice.planning.canary_states import NEEDS_SPEC, STATES, UNDER_WAY, Doing
+from sluice.planning.canary_traffic import refused, seen
 from sluice.planning.canary_transitions import next_move
 
 MAX_MOVES = 8
@@ -48,6 +48,8 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     before = scene.canary.status
     if before.phase is CanaryPhase.GONE:
         return CanaryPlan(None, (LetGo(),))  # nothing is left to undo, and nobody to tell
+    if not scene.canary.finalized:
+        return CanaryPlan(None, () if scene.canary.deleting else (Finalize(),))
     moved = _move(scene, _observed(scene))
     moment, evidence = moved.moment, moved.evidence
     if moment.spec is None and moment.phase in NEEDS_SPEC:
@@ -55,6 +57,8 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     else:
         doing = STATES[moment.phase](moment, evidence)
     status, alerts, alert_at = _alerted(moment, evidence, doing)
+    if (trouble := refused(moment)) and moment.phase in UNDER_WAY:
+        doing = replace(doing, reason=CanaryReason.ROUTE_NOT_READY, message=trouble)
     status = _worded(scene, status, moment, doing)
     if evidence.gates and worth_writing(before.gates, evidence.gates):
         status = status.model_copy(update={"gates": evidence.gates, "verdict": evidence.verdict})
@@ -64,10 +68,18 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     wakes = [wake for wake in (doing.wake_at, alert_at, evidence.wake_at) if wake is not None]
     return CanaryPlan(
         written,
-        doing.actions,
+        (*_services(moment), *doing.actions),
         (*_refused(before, status), *_hooks_that_failed(before, status), *moved.occurrences, *alerts),
         min(wakes, default=None),
     )
+
+
+def _services(moment: Moment) -> tuple[CanaryAction, ...]:
+    """The candidate's Service is there as long as the Canary is: a route may name it at any time."""
+    services, leaving = moment.scene.services, moment.phase in (CanaryPhase.LEAVING, CanaryPhase.GONE)
+    if leaving or not moment.routed or services.candidate_fits or not services.found:
+        return ()
+    return (ApplyService(),)
 
 
 def _observed(scene: CanaryScene) -> CanaryStatus:
@@ -143,7 +155,8 @@ def _conditions(
     scene: CanaryScene, status: CanaryStatus, reason: CanaryReason, message: str
 ) -> dict[str, tuple[ConditionStatus, str, str]]:
     invalid = scene.canary.spec is None
-    bad = invalid or status.phase is CanaryPhase.FAILED
+    stalled = reason is CanaryReason.ROUTE_NOT_READY and status.phase is not CanaryPhase.HOLDING
+    bad = invalid or stalled or status.phase is CanaryPhase.FAILED
     settled = status.phase is CanaryPhase.STABLE and not invalid
     working = not bad and not settled
     waits = status.paused is not None or status.phase is CanaryPhase.APPROVING
@@ -164,7 +177,7 @@ def _news(before: CanaryStatus, after: CanaryStatus) -> CanaryStatus | None:
 
 def _refused(before: CanaryStatus, after: CanaryStatus) -> tuple[Occurrence, ...]:
     control = after.control
-    if control is None or control.accepted or (before.control is not None and before.control.nonce == control.nonce):
+    if control is None or control.accepted or control == before.control:
         return ()
     return (Occurrence("Warning", CanaryReason.CONTROL_REFUSED, control.message),)
 

@@ -14,7 +14,7 @@ from sluice.api.canary import Analysis, GateUse
 from sluice.api.canary_status import CanaryGate, CanaryPhase
 from sluice.api.gate import Check
 from sluice.api.run import CheckTally
-from sluice.planning.canary_actions import TakeCanaryLook
+from sluice.planning.actions import Subject, TakeLook
 from sluice.planning.canary_scene import Moment, length
 from sluice.planning.canary_traffic import reached
 from sluice.planning.metrics import interval_of, limits_of
@@ -63,7 +63,7 @@ class Evidence:
     missing: bool
     """Whether something is not known that should be by now: not that more of it is wanted."""
     gates: tuple[CanaryGate, ...] = ()
-    looks: tuple[TakeCanaryLook, ...] = ()
+    looks: tuple[TakeLook, ...] = ()
     wake_at: datetime | None = None
 
 
@@ -72,7 +72,7 @@ class _Judged:
     gate: CanaryGate
     decision: Decision
     missing: bool
-    looks: tuple[TakeCanaryLook, ...] = ()
+    looks: tuple[TakeLook, ...] = ()
     wake_at: datetime | None = None
 
 
@@ -227,8 +227,9 @@ def _overdue(moment: Moment, check: Check, tally: Tally) -> bool:
 
 def _looks(
     moment: Moment, use: GateUse, view: GateView, checks: Sequence[Check], tallies: Mapping[str, Tally]
-) -> tuple[tuple[TakeCanaryLook, ...], datetime | None]:
-    looks: list[TakeCanaryLook] = []
+) -> tuple[tuple[TakeLook, ...], datetime | None]:
+    looks: list[TakeLook] = []
+    subject = Subject("Canary", moment.scene.canary.name, moment.scene.canary.uid)
     wake_at: datetime | None = None
     for check in checks:
         tally = tallies[check.name]
@@ -240,7 +241,7 @@ def _looks(
         if due > moment.now:
             continue
         key = (moment.status.stage, view.uid, view.generation, check.name)
-        looks.append(TakeCanaryLook(use.name, key, check, _values(moment, use), tally))
+        looks.append(TakeLook(subject, key, check, _values(moment, use), tally))
     return tuple(looks), wake_at
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sluice.api.canary_status import CanaryPhase as P
-from sluice.api.canary_status import CanaryStatus, FailedRevision, LastMove
+from sluice.api.canary_status import CanaryStatus, FailedRevision, LastMove, RouteRecord
 from sluice.planning.canary_evidence import fresh
 from sluice.planning.canary_guards import Cause
 from sluice.planning.canary_scene import Moment, plan_hash
@@ -47,6 +47,7 @@ def _to_rest(moment: Moment, cause: Cause) -> dict[str, Any]:
         "weight": 0,
         "gates": (),
         "hooks": (),
+        "routes": (),
         "verdict": None,
         "in_full": None,
     }
@@ -71,6 +72,7 @@ def _begin(moment: Moment, _: Cause) -> dict[str, Any]:
         "stage": moment.status.stage + 1,
         "gates": (),
         "hooks": (),
+        "routes": (),
         "verdict": None,
         "in_full": None,
         "started_at": moment.now,
@@ -102,16 +104,28 @@ def _trust(moment: Moment, _: Cause) -> dict[str, Any]:
 
 
 def _rest_failed(moment: Moment, _: Cause) -> dict[str, Any]:
-    ended = {"finished_at": moment.now, "step": None, "in_full": None}
+    ended = {"finished_at": moment.now, "step": None, "in_full": None, "routes": ()}
     if moment.phase is P.ROLLING_BACK:
         return ended
     revision = moment.scene.target.revision if moment.scene.target is not None else None
     return ended | {"candidate_revision": revision}
 
 
+def _prepare(moment: Moment, _: Cause) -> dict[str, Any]:
+    """How the routes were is on record before the first of them is touched."""
+    known = {(row.kind, row.name): row for row in moment.status.routes}
+    for route in moment.scene.routes:
+        if route.before is not None:
+            known.setdefault(
+                (route.kind, route.name), RouteRecord(name=route.name, kind=route.kind, before=route.before)
+            )
+    return {"routes": tuple(known.values())}
+
+
 _EFFECTS: dict[P, Callable[[Moment, Cause], dict[str, Any]]] = {
     P.STABLE: _to_rest,
     P.HOLDING: _begin,
+    P.PREPARING: _prepare,
     P.PREVIEWING: _next_stage,
     P.STEPPING: _next_step,
     P.WATCHING: _next_stage,

@@ -35,7 +35,7 @@ from sluice.kube.resources import (
     Resource,
 )
 from sluice.kube.store import Cached, Change, Store
-from sluice.planning.actions import CreatePod, CreateRun, Occurrence, Plan, Settings
+from sluice.planning.actions import CreatePod, CreateRun, Occurrence, Plan, Settings, Subject
 from sluice.planning.gate_pods import uses_gate, wants_runs
 from sluice.planning.gate_status import plan_gate, plan_source
 from sluice.planning.observed import PodView
@@ -326,8 +326,8 @@ class Engine:
             self._measurer.answers.pop(change.key, None)
         self._add(Key(SOURCE if namespace else CLUSTER_SOURCE, namespace, name))
 
-    def _looked(self, namespace: str, run: str) -> None:
-        self._queue.add(Key(RUN, namespace, run))
+    def _looked(self, namespace: str, subject: Subject) -> None:
+        self._queue.add(Key(subject.kind, namespace, subject.name))
 
     def _source_answered(self, place: Place) -> None:
         namespace, name = place

@@ -28,6 +28,8 @@ class Settings:
     """Namespaces to look after; () means all."""
     own_namespace: str
     own_name: str
+    own_account: str
+    """Service account of the operator."""
     log_format: LogFormat
     log_level: str
     metrics_port: int
@@ -43,8 +45,13 @@ class Settings:
     webhook_port: int
     webhook_cert_dir: Path
     webhook_config: str
-    """Name of the ValidatingWebhookConfiguration whose caBundle is kept up to date."""
+    """Name of the webhook configurations, validating and mutating, whose caBundle is kept up to date."""
     webhook_service: str
+
+    @property
+    def own_user(self) -> str:
+        """The name under which the API server knows the operator."""
+        return f"system:serviceaccount:{self.own_namespace}:{self.own_account}"
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None) -> "Settings":
@@ -54,6 +61,7 @@ class Settings:
             namespaces=tuple(name.strip() for name in env.get("SLUICE_NAMESPACES", "").split(",") if name.strip()),
             own_namespace=env.get("POD_NAMESPACE", "sluice-system"),
             own_name=env.get("POD_NAME", "sluice"),
+            own_account=env.get("POD_SERVICE_ACCOUNT", "") or "sluice",
             log_format=_choice(env, "SLUICE_LOG_FORMAT", "json", get_args(LogFormat)),  # type: ignore[arg-type]
             log_level=_choice(env, "SLUICE_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
             metrics_port=_whole(env, "SLUICE_METRICS_PORT", 8080, 1, 65535),

@@ -3,7 +3,9 @@ runs.
 
 Kopf's own servers read their certificate once. This one renews it without a restart: the TLS context is reloaded in
 place, so new connections get the new certificate and old ones go on. In mode `self-signed` it also keeps the caBundle
-of the webhook configuration up to date; in mode `files` somebody else (cert-manager) does, and renews the files.
+of the webhook configurations up to date; in mode `files` somebody else (cert-manager) does, and renews the files.
+
+Beside Kopf's reviews it serves those that hold the targets of canaries (`sluice.controllers.hold`).
 
 A certificate that cannot be read or made known takes the readiness away, and is tried again soon.
 """
@@ -12,6 +14,7 @@ import asyncio
 import ssl
 import tempfile
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,12 +22,13 @@ from typing import Any
 import kopf
 from aiohttp import web
 
+from sluice.controllers import hold
 from sluice.controllers.certificates import ServingCertificate, make_certificate, merge_bundle
 from sluice.controllers.settings import Settings
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock, SystemClock
-from sluice.kube.errors import Conflict, KubeError
-from sluice.kube.resources import VALIDATING_WEBHOOKS
+from sluice.kube.errors import Conflict, KubeError, NotFound
+from sluice.kube.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Resource
 from sluice.telemetry.logs import get_logger
 
 CHECK_EVERY = timedelta(minutes=1)
@@ -67,6 +71,7 @@ class WebhookServer:
             answer = await review(await request.json(), webhook=request.match_info["id"], headers=dict(request.headers))
             return web.json_response(answer)
 
+        app.router.add_post(hold.PATH, hold.HoldReviews(self._settings.own_user).handle)
         app.router.add_post("/{id}", handle)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
@@ -132,15 +137,21 @@ class WebhookServer:
         log.info("webhook certificate made", renew_at=own.renew_at.isoformat())
 
     async def _publish(self, own: ServingCertificate) -> None:
-        """Put our authority into the webhook configuration; does nothing when it is there."""
-        try:
-            await self._publish_once(own)
-        except Conflict:
-            await self._publish_once(own)
+        """Put our authority into the webhook configurations; does nothing when it is there."""
+        await self._publish_in(VALIDATING_WEBHOOKS, own)
+        # Where admission policies hold the targets of canaries there is no mutating configuration.
+        with suppress(NotFound):
+            await self._publish_in(MUTATING_WEBHOOKS, own)
 
-    async def _publish_once(self, own: ServingCertificate) -> None:
+    async def _publish_in(self, configurations: Resource, own: ServingCertificate) -> None:
+        try:
+            await self._publish_once(configurations, own)
+        except Conflict:
+            await self._publish_once(configurations, own)
+
+    async def _publish_once(self, configurations: Resource, own: ServingCertificate) -> None:
         name = self._settings.webhook_config
-        found = await self._client.get(VALIDATING_WEBHOOKS, None, name)
+        found = await self._client.get(configurations, None, name)
         operations: list[dict[str, Any]] = []
         for index, webhook in enumerate(found.get("webhooks") or []):
             current = webhook["clientConfig"].get("caBundle") or ""
@@ -150,5 +161,5 @@ class WebhookServer:
                 operations.append({"op": "add", "path": path, "value": wanted})
         if operations:
             test = {"op": "test", "path": "/metadata/resourceVersion", "value": found["metadata"]["resourceVersion"]}
-            await self._client.patch_json(VALIDATING_WEBHOOKS, None, name, [test, *operations])
-            log.info("caBundle updated", configuration=name)
+            await self._client.patch_json(configurations, None, name, [test, *operations])
+            log.info("caBundle updated", configuration=f"{configurations.plural}/{name}")

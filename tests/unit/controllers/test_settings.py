@@ -14,11 +14,17 @@ def test_an_empty_environment_is_all_defaults() -> None:
     assert (settings.metrics_port, settings.webhook_port, settings.workers) == (8080, 9443, 16)
     assert settings.pod_template is None
     assert settings.gate_image == "sluice-gate"
+    assert settings.own_user == "system:serviceaccount:sluice-system:sluice"
 
 
 def test_the_image_of_gates_is_as_it_is_given() -> None:
     image = "registry.example.com/data/sluice-gate:0.1.0"
     assert Settings.from_environment({"SLUICE_GATE_IMAGE": image}).gate_image == image
+
+
+def test_its_own_name_for_the_api_server_is_that_of_its_account() -> None:
+    settings = Settings.from_environment({"POD_NAMESPACE": "data", "POD_SERVICE_ACCOUNT": "robot"})
+    assert settings.own_user == "system:serviceaccount:data:robot"
 
 
 def test_namespaces_are_a_list_with_commas() -> None:

@@ -51,16 +51,18 @@ async def serving(server: WebhookServer) -> AsyncIterator[None]:
             await asyncio.wait([going_on])
 
 
-async def ask(server: WebhookServer, authority: bytes) -> tuple[dict[str, Any], int]:
+async def ask(
+    server: WebhookServer, authority: bytes, path: str = "/datapipelines", review: object = None
+) -> tuple[dict[str, Any], int]:
     """The answer to a review by a client that trusts only `authority`, and the serial number of the certificate."""
     context = ssl.create_default_context(cadata=authority.decode())
     host, port = server.address
     own = "::1" if ":" in host else "127.0.0.1"
     reader, writer = await asyncio.open_connection(own, port, ssl=context, server_hostname=HOST)
     certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-    body = b'{"request": {"uid": "u1"}}'
+    body = json.dumps(review or {"request": {"uid": "u1"}}).encode()
     writer.write(
-        f"POST /datapipelines HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         + body
     )
@@ -70,25 +72,30 @@ async def ask(server: WebhookServer, authority: bytes) -> tuple[dict[str, Any], 
 
 
 class Configured(LoopbackApi):
-    """The webhook configuration, as the API server holds it."""
+    """The webhook configurations, as the API server holds them."""
 
     def __init__(self) -> None:
         super().__init__()
         self.version = 1
         self.bundles = {"datapipelines": "", "qualitygates": "", "clustermetricsources": ""}
+        self.mutating: dict[str, str] = {}
+        """Of the mutating configuration, which is not there while this is empty."""
         self.failing = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
+        bundles = self.mutating if "mutatingwebhookconfigurations" in request.path else self.bundles
         if self.failing:
             self.failing -= 1
             self.fail(503, "ServiceUnavailable")
+        elif not bundles:
+            self.fail(404, "NotFound")
         elif request.method == "GET":
             self.say(
                 {
                     "metadata": {"name": "sluice", "resourceVersion": str(self.version)},
                     "webhooks": [
                         {"name": f"{plural}.sluice.dev", "clientConfig": {"caBundle": bundle} if bundle else {}}
-                        for plural, bundle in self.bundles.items()
+                        for plural, bundle in bundles.items()
                     ],
                 }
             )
@@ -98,14 +105,14 @@ class Configured(LoopbackApi):
                 self.fail(422, "Invalid", "test failed")
             else:
                 self.version += 1
-                paths = {f"/webhooks/{at}/clientConfig/caBundle": name for at, name in enumerate(self.bundles)}
-                self.bundles |= {paths[change["path"]]: change["value"] for change in changes}
+                paths = {f"/webhooks/{at}/clientConfig/caBundle": name for at, name in enumerate(bundles)}
+                bundles |= {paths[change["path"]]: change["value"] for change in changes}
                 self.say({})
         return await super().answer(request)
 
     def trusted(self) -> bytes:
         """What the API server trusts, in PEM: the same for every kind."""
-        (bundle,) = set(self.bundles.values())
+        (bundle,) = {*self.bundles.values(), *self.mutating.values()}
         return base64.b64decode(bundle)
 
     def writes(self) -> list[Received]:
@@ -141,6 +148,43 @@ async def test_its_own_certificate_is_trusted_by_what_it_put_into_the_configurat
         answer, _ = await ask(server, configured.trusted())
         assert answer["response"] == {"uid": "u1", "allowed": True, "webhook": "datapipelines"}
         assert server.problem is None
+
+
+async def test_without_a_mutating_configuration_it_is_ready_all_the_same(
+    configured: Configured, client: KubeClient
+) -> None:
+    server = WebhookServer(settings("self-signed"), client)
+    async with serving(server):
+        assert server.problem is None
+        asked = [row.path.rpartition("/")[0].rpartition("/")[2] for row in configured.received if row.method == "GET"]
+        assert asked == ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"]
+
+
+async def test_a_mutating_configuration_trusts_it_too_and_that_is_kept(
+    configured: Configured, client: KubeClient
+) -> None:
+    clock = ManualClock(datetime.now(UTC))
+    configured.mutating = {"hold": "", "control": ""}
+    server = WebhookServer(settings("self-signed"), client, clock=clock)
+    async with serving(server):
+        before = configured.trusted()
+        configured.mutating["hold"] = ""
+        configured.version += 1
+        await turn(clock, CHECK_EVERY, configured)
+        assert configured.trusted() == before
+        assert server.problem is None
+
+
+async def test_targets_of_canaries_are_reviewed_by_it_and_not_by_kopf(
+    configured: Configured, client: KubeClient
+) -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}, "spec": {}}
+    request = {"uid": "u2", "object": target, "oldObject": target, "userInfo": {"username": "jo"}}
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+    server = WebhookServer(settings("self-signed"), client)
+    async with serving(server):
+        answer, _ = await ask(server, configured.trusted(), "/hold", review)
+        assert answer["response"] == {"uid": "u2", "allowed": True}
 
 
 async def test_its_own_certificate_is_renewed_without_a_restart(configured: Configured, client: KubeClient) -> None:

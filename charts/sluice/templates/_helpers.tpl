@@ -70,13 +70,42 @@ digest is not carried over: another image has another.
 {{ include "sluice.fullname" . }}-webhook
 {{- end -}}
 
-{{/* The ValidatingWebhookConfiguration: no namespace, so named like the release. */}}
+{{/* The webhook configurations, validating and mutating: no namespace, so named like the release. */}}
 {{- define "sluice.webhook.config" -}}
 {{ include "sluice.fullname" . }}
 {{- end -}}
 
 {{- define "sluice.webhook.secret" -}}
 {{- .Values.webhook.secretName | default (printf "%s-webhook-tls" (include "sluice.fullname" .)) -}}
+{{- end -}}
+
+{{/* Annotations of the webhook configurations, as YAML; empty when there are none. */}}
+{{- define "sluice.webhook.annotations" -}}
+{{- $annotations := deepCopy .Values.webhook.annotations -}}
+{{- if .Values.webhook.certManager.enabled -}}
+{{- $certificate := printf "%s/%s-webhook" .Release.Namespace (include "sluice.fullname" .) -}}
+{{- $annotations = merge (dict "cert-manager.io/inject-ca-from" $certificate) $annotations -}}
+{{- end -}}
+{{- with $annotations -}}
+{{- toYaml . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A condition of admission: not for the requests of the operator itself. */}}
+{{- define "sluice.notTheOperator" -}}
+- name: not-the-operator
+  expression: request.userInfo.username != "system:serviceaccount:{{ .Release.Namespace }}:{{ include "sluice.serviceAccountName" . }}"
+{{- end -}}
+
+{{/* The namespaces the operator works in, as a selector; empty when that is all of them. */}}
+{{- define "sluice.namespaceSelector" -}}
+{{- with .Values.namespaces -}}
+matchExpressions:
+  - key: kubernetes.io/metadata.name
+    operator: In
+    values:
+      {{- toYaml . | nindent 6 }}
+{{- end -}}
 {{- end -}}
 
 {{/*
@@ -157,6 +186,9 @@ Checks that need more than one value, which a schema could only report in riddle
 {{- end -}}
 {{- if and $webhook.caBundle (or (not $files) $certManager) -}}
 {{- fail "webhook.caBundle is only for webhook.mode=files without cert-manager: otherwise the operator or cert-manager writes it, and an upgrade would reset it" -}}
+{{- end -}}
+{{- if and (eq .Values.hold.by "webhook") (eq $webhook.mode "off") -}}
+{{- fail "hold.by is \"webhook\" and webhook.mode is \"off\": nothing would hold the targets of canaries back; set hold.by=policy where the API server has MutatingAdmissionPolicy, hold.by=auto to go without, or turn the webhook on" -}}
 {{- end -}}
 {{- $seen := list -}}
 {{- range .Values.gates.credentials -}}

@@ -251,6 +251,8 @@ def _values(moment: Moment, use: GateUse) -> dict[str, Json]:
         "canary.name": canary.name,
         "canary.namespace": canary.namespace,
         "canary.target": moment.spec.target.name if moment.spec is not None else "",
+        "canary.service": moment.scene.services.stable,
+        "canary.candidate": moment.scene.services.candidate,
         "canary.revision": status.candidate_revision or "",
         "canary.weight": status.weight,
     }

@@ -120,7 +120,7 @@ metric sources name are granted one by one, by gates.credentials.
 - apiGroups: [sluice.dev]
   resources: [pipelineruns]
   verbs: [get, list, watch, create, patch, delete]
-# Patch sets and removes the finalizer; the spec is Git's.
+# Patch sets and takes off the finalizer.
 - apiGroups: [sluice.dev]
   resources: [canaries]
   verbs: [get, list, watch, patch]
@@ -139,27 +139,26 @@ metric sources name are granted one by one, by gates.credentials.
 - apiGroups: [apps]
   resources: [controllerrevisions]
   verbs: [get, list, watch, create, delete]
-# The target of a canary is labelled, held and let go (patch). Its candidate is made and removed.
+# Canaries: the target is labelled and paused, the candidate made and removed.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]
-# Of which template the pods of a target are.
+# What a target that was paused before runs.
 - apiGroups: [apps]
   resources: [replicasets]
   verbs: [get, list]
-# The Service of a candidate.
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, list, watch, create, patch, delete]
-# The ConfigMaps that belong to a version. Not its Secrets.
+  verbs: [get, list, watch, create, patch]
+# Configs that belong to a version are read one by one. Secrets are not among them unless somebody grants them by name.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get]
-# The weights.
+# Patch changes weights; nothing else of a route.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes, grpcroutes]
   verbs: [get, list, watch, patch]
-# The Jobs of a canary's hooks.
+# Hooks.
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, create, delete]

@@ -28,8 +28,8 @@ class Settings:
     """Namespaces to look after; () means all."""
     own_namespace: str
     own_name: str
-    own_account: str
-    """Service account of the operator."""
+    own_user: str
+    """User name of the operator at the API server."""
     log_format: LogFormat
     log_level: str
     metrics_port: int
@@ -38,6 +38,8 @@ class Settings:
     api_burst: int
     workers: int
     """Objects looked at side by side."""
+    canaries_at_once: int
+    """Canaries under way side by side."""
     pod_template: PodTemplate | None
     gate_image: str
     """Image of the pods that evaluate the data checks of gates."""
@@ -45,13 +47,8 @@ class Settings:
     webhook_port: int
     webhook_cert_dir: Path
     webhook_config: str
-    """Name of the webhook configurations, validating and mutating, whose caBundle is kept up to date."""
+    """Name of the webhook configurations whose caBundle is kept up to date."""
     webhook_service: str
-
-    @property
-    def own_user(self) -> str:
-        """The name under which the API server knows the operator."""
-        return f"system:serviceaccount:{self.own_namespace}:{self.own_account}"
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None) -> "Settings":
@@ -61,7 +58,11 @@ class Settings:
             namespaces=tuple(name.strip() for name in env.get("SLUICE_NAMESPACES", "").split(",") if name.strip()),
             own_namespace=env.get("POD_NAMESPACE", "sluice-system"),
             own_name=env.get("POD_NAME", "sluice"),
-            own_account=env.get("POD_SERVICE_ACCOUNT", "") or "sluice",
+            own_user=(
+                f"system:serviceaccount:{env.get('POD_NAMESPACE', 'sluice-system')}:"
+                f"{env.get('SLUICE_SERVICE_ACCOUNT', 'sluice')}"
+            ),
+            canaries_at_once=_whole(env, "SLUICE_CANARIES_AT_ONCE", 100, 1, 10_000),
             log_format=_choice(env, "SLUICE_LOG_FORMAT", "json", get_args(LogFormat)),  # type: ignore[arg-type]
             log_level=_choice(env, "SLUICE_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
             metrics_port=_whole(env, "SLUICE_METRICS_PORT", 8080, 1, 65535),

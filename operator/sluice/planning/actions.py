@@ -149,6 +149,8 @@ class Settings:
     """What the operator was started with, as far as plans depend on it."""
 
     pod_template: PodTemplate | None = None
+    canaries_at_once: int | None = None
+    """Canaries that may be under way side by side; None: any number."""
     gate_image: str = "sluice-gate"
     """Image of the pods that evaluate the data checks of gates."""
 

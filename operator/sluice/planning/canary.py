@@ -8,7 +8,7 @@ The status is written before the actions of a plan, so a crash between any two w
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sluice.api.base import ConditionStatus, set_conditions
@@ -20,7 +20,8 @@ from sluice.planning.canary_controls import answered
 from sluice.planning.canary_evidence import Evidence, gather, worth_writing
 from sluice.planning.canary_hooks import heard
 from sluice.planning.canary_moves import enter
-from sluice.planning.canary_scene import DEFAULT_NO_EVIDENCE, CanaryScene, Moment, length
+from sluice.planning.canary_progress import keep_length, watch_length
+from sluice.planning.canary_scene import DEFAULT_HOLD, DEFAULT_NO_EVIDENCE, CanaryScene, Moment, length
 from sluice.planning.canary_states import NEEDS_SPEC, STATES, UNDER_WAY, Doing
 from sluice.planning.canary_traffic import refused, seen
 from sluice.planning.canary_transitions import next_move
@@ -34,6 +35,10 @@ _TOLD: dict[CanaryPhase, Literal["Normal", "Warning"]] = {
     CanaryPhase.ROLLING_BACK: "Warning",
 }
 """Phases that an Event tells of as they begin, with its type."""
+
+
+LASTING = timedelta(minutes=1)
+"""A stage that ends sooner is not worth a write for its verdict."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     if (trouble := refused(moment)) and moment.phase in UNDER_WAY:
         doing = replace(doing, reason=CanaryReason.ROUTE_NOT_READY, message=trouble)
     status = _worded(scene, status, moment, doing)
-    if evidence.gates and worth_writing(before.gates, evidence.gates):
+    if evidence.gates and worth_writing(before.gates, evidence, lasts=_lasts(moment)):
         status = status.model_copy(update={"gates": evidence.gates, "verdict": evidence.verdict})
     elif status.stage != before.stage:
         status = status.model_copy(update={"verdict": evidence.verdict})
@@ -72,6 +77,18 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
         (*_refused(before, status), *_hooks_that_failed(before, status), *moved.occurrences, *alerts),
         min(wakes, default=None),
     )
+
+
+def _lasts(moment: Moment) -> bool:
+    """Whether the stage goes on for so long that its verdict is worth a write of its own."""
+    step = moment.step
+    lengths = {
+        CanaryPhase.STEPPING: length(step.hold if step is not None else None, DEFAULT_HOLD),
+        CanaryPhase.WATCHING: watch_length(moment),
+        CanaryPhase.KEEPING: keep_length(moment),
+    }
+    wanted = lengths.get(moment.phase)
+    return wanted is None or moment.now + LASTING < moment.since + wanted
 
 
 def _services(moment: Moment) -> tuple[CanaryAction, ...]:
@@ -93,14 +110,14 @@ def _move(scene: CanaryScene, status: CanaryStatus) -> _Moved:
     for _ in range(MAX_MOVES):
         moment = Moment(scene, status)
         evidence = gather(moment)
-        since = (status.no_evidence_since or scene.now) if evidence.missing else None
+        since = (status.no_evidence_since or evidence.missing_since) if evidence.missing_since is not None else None
         status = status.model_copy(update={"no_evidence_since": since})
         moment = Moment(scene, status)
         found = next_move(moment, evidence)
         if found is None:
             return _Moved(moment, evidence, tuple(occurrences))
         row, cause = found
-        status = enter(moment, row, cause)
+        status = enter(moment, row, cause, evidence)
         kind = "Warning" if cause.reason is CanaryReason.HOLD_BROKEN else _TOLD.get(row.target)
         if row.target is CanaryPhase.STABLE and moment.phase is CanaryPhase.RETURNING:
             kind = "Normal"

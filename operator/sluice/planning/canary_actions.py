@@ -126,3 +126,5 @@ class CanaryPlan:
     after: tuple[CanaryAction, ...] = ()
     occurrences: tuple[Occurrence, ...] = ()
     wake_at: datetime | None = None
+    before: tuple[CanaryAction, ...] = ()
+    """Always empty: nothing is done that is not on record."""

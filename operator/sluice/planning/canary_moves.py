@@ -5,7 +5,7 @@ from typing import Any
 
 from sluice.api.canary_status import CanaryPhase as P
 from sluice.api.canary_status import CanaryStatus, FailedRevision, LastMove, RouteRecord
-from sluice.planning.canary_evidence import fresh
+from sluice.planning.canary_evidence import Evidence, fresh
 from sluice.planning.canary_guards import Cause
 from sluice.planning.canary_scene import Moment, plan_hash
 from sluice.planning.canary_transitions import Transition
@@ -15,7 +15,7 @@ MAX_FAILED = 10
 MAX_MESSAGE = 300
 
 
-def enter(moment: Moment, row: Transition, cause: Cause) -> CanaryStatus:
+def enter(moment: Moment, row: Transition, cause: Cause, evidence: Evidence) -> CanaryStatus:
     """The status after the move."""
     status, now = moment.status, moment.now
     message = cause.message[:MAX_MESSAGE]
@@ -32,6 +32,8 @@ def enter(moment: Moment, row: Transition, cause: Cause) -> CanaryStatus:
         "alerted_at": None,
         "no_evidence_since": None,
     }
+    if row.target is P.ROLLING_BACK and evidence.gates:
+        update |= {"gates": evidence.gates, "verdict": evidence.verdict}  # what it was judged by stays to be read
     return status.model_copy(update=update | _EFFECTS.get(row.target, _none)(moment, cause))
 
 

@@ -4,7 +4,7 @@ A target is a Deployment with the label LABEL_CANARY. A new pod template pauses 
 pods serve on; ANNOTATION_HELD says that this pause is sluice's and not its user's. Doing it twice changes nothing, and
 the operator's own requests are left alone: it is the operator that lets a target go.
 
-The chart says the same in CEL (templates/hold-policy.yaml), for API servers that need no webhook for it.
+The chart says the same in CEL (templates/policy-hold.yaml), for API servers that need no webhook for it.
 """
 
 from collections.abc import Mapping
@@ -89,9 +89,9 @@ def sign(old: Object | None, new: Object, user: str) -> Answer:
 
 def _still_held(deployment: str, canary: str) -> str:
     return (
-        f'Deployment "{deployment}" is held for Canary "{canary}", which lets its new version in step by step, and cannot be '
-        f"resumed by hand; use `sluice canary promote {canary}` or `sluice canary abort {canary}`, and see where it is with "
-        f"`kubectl get canary {canary}`"
+        f'Deployment "{deployment}" is held back by Canary "{canary}", which lets its new version in step by step; see '
+        f"`kubectl get canary {canary}`. To let it in at once: `sluice canary promote --full {canary}`; to give it up: "
+        f"`sluice canary abort {canary}`; to do without: delete the Canary"
     )
 
 

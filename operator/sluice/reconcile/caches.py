@@ -27,6 +27,7 @@ from sluice.kube.pods import project_pod
 from sluice.kube.store import Store
 from sluice.planning.canary_controls import requested
 from sluice.planning.canary_scene import SLOT_PHASES, CanaryView
+from sluice.planning.canary_spec import gate_names, steered
 from sluice.planning.observed import PodView
 from sluice.planning.views import GateView, PipelineView, RevisionView, RunView, SourceView
 from sluice.reconcile.workloads import (
@@ -277,7 +278,10 @@ class Caches:
                 project_canary,
                 indices={
                     BY_TARGET: lambda view: [(view.namespace, view.spec.target.name)] if view.spec is not None else [],
-                    BY_ROUTE: lambda view: [(view.namespace, kind, name) for kind, name, *_ in steered(view)],
+                    BY_NAMESPACE: lambda view: [view.namespace],
+                    BY_ROUTE: lambda view: [
+                        (view.namespace, kind, name) for kind, name, *_ in steered(view.spec, view.status.routes)
+                    ],
                     BY_GATE: lambda view: [(view.namespace, name) for name in gate_names(view.spec)],
                     BY_NEED: lambda view: (
                         [(view.namespace, need.name) for need in view.spec.depends_on] if view.spec is not None else []

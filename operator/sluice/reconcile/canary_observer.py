@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sluice.api import names
-from sluice.api.canary import CanarySpec, Config
+from sluice.api.canary import Config
 from sluice.api.canary_status import CanaryPhase
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
@@ -23,6 +23,7 @@ from sluice.planning.canary_scene import (
     ServicesView,
     TargetView,
 )
+from sluice.planning.canary_spec import gate_names, is_routed, service_name, steered
 from sluice.planning.candidate import candidate_labels, picks, revision_of, template_hash
 from sluice.planning.views import GateView
 from sluice.reconcile.caches import BY_CANARY, BY_CANDIDATE, BY_NAMESPACE, UNDER_WAY, Caches
@@ -200,7 +201,7 @@ class CanaryObserver:
 
     def _routes(self, view: CanaryView, memory: Memory) -> list[RouteView]:
         found = []
-        for kind, name, rule, preview in steered(view):
+        for kind, name, rule, preview in steered(view.spec, view.status.routes):
             row = self._caches.routes(kind).get(view.namespace, name)
             if row is None:
                 continue
@@ -303,42 +304,6 @@ class CanaryObserver:
         except KubeError as error:
             raise ConfigsUnreadable(f'{config.kind} "{config.name}" cannot be read: {error}') from error
         return [config.kind, config.name, found.get("data"), found.get("binaryData")]
-
-
-def service_name(spec: CanarySpec) -> str:
-    """The Service of the target."""
-    return spec.service.name if spec.service is not None else spec.target.name
-
-
-def is_routed(spec: CanarySpec) -> bool:
-    """Whether a router divides the requests."""
-    return spec.routing.gateway_api is not None
-
-
-def gate_names(spec: CanarySpec | None) -> set[str]:
-    """The gates that a Canary is judged by at some point."""
-    if spec is None:
-        return set()
-    steps = spec.canary.steps if spec.canary is not None else ()
-    uses = [*spec.gates, *(use for step in steps for use in step.gates or ())]
-    if spec.blue_green is not None:
-        uses += spec.blue_green.checks
-    return {use.name for use in uses}
-
-
-def steered(view: CanaryView) -> Iterable[tuple[str, str, str | None, bool]]:
-    """Kind, name, rule and whether it is the preview, of each route that a Canary steers, or has steered."""
-    spec = view.spec
-    given: dict[tuple[str, str], tuple[str | None, bool]] = {}
-    if spec is not None and spec.routing.gateway_api is not None:
-        for route in spec.routing.gateway_api.routes:
-            given[route.kind or "HTTPRoute", route.name] = (route.rule, False)
-        if spec.blue_green is not None and spec.blue_green.preview is not None:
-            preview = spec.blue_green.preview
-            given[preview.kind or "HTTPRoute", preview.name] = (preview.rule, True)
-    for row in view.status.routes:
-        given.setdefault((row.kind, row.name), (None, False))
-    return [(kind, name, rule, preview) for (kind, name), (rule, preview) in given.items()]
 
 
 def before_of(text: str | None) -> Before:

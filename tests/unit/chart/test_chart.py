@@ -87,6 +87,7 @@ class TestDefaults:
             ("CustomResourceDefinition", "pipelineruns.sluice.dev"),
             ("CustomResourceDefinition", "qualitygates.sluice.dev"),
             ("Deployment", "sluice"),
+            ("MutatingWebhookConfiguration", "sluice"),
             ("Service", "sluice-metrics"),
             ("Service", "sluice-webhook"),
             ("ServiceAccount", "sluice"),
@@ -116,6 +117,8 @@ class TestDefaults:
             "SLUICE_LOG_LEVEL": "info",
             "SLUICE_METRICS_PORT": "8080",
             "SLUICE_WORKERS": "16",
+            "SLUICE_CANARIES_AT_ONCE": "100",
+            "SLUICE_SERVICE_ACCOUNT": "sluice",
             "SLUICE_API_QPS": "200",
             "SLUICE_API_BURST": "400",
             "SLUICE_POD_TEMPLATE_FILE": "/etc/sluice/pod-template.yaml",
@@ -211,7 +214,7 @@ class TestPermissions:
         ("sluice.dev", "metricsources"): {"get", "list", "watch"},
         ("sluice.dev", "metricsources/status"): {"patch"},
         ("", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
-        ("", "services"): {"get", "list", "watch", "create", "patch", "delete"},
+        ("", "services"): {"get", "list", "watch", "create", "patch"},
         ("", "configmaps"): {"get"},
         ("", "events"): {"create", "patch"},
         ("apps", "controllerrevisions"): {"get", "list", "watch", "create", "delete"},
@@ -299,7 +302,7 @@ class TestPermissions:
         assert rendered.one("ClusterRole", "sluice-webhook")["rules"] == [
             {
                 "apiGroups": ["admissionregistration.k8s.io"],
-                "resources": ["validatingwebhookconfigurations"],
+                "resources": ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"],
                 "resourceNames": rendered.names("ValidatingWebhookConfiguration"),
                 "verbs": ["get", "patch"],
             }
@@ -541,6 +544,7 @@ CHANGES: dict[str, tuple[Any, Change, Any, dict[str, Any]]] = {
     "log.format": ("console", env("SLUICE_LOG_FORMAT"), "console", {}),
     "log.level": ("debug", env("SLUICE_LOG_LEVEL"), "debug", {}),
     "workers": (32, env("SLUICE_WORKERS"), "32", {}),
+    "canaries.atOnce": (7, env("SLUICE_CANARIES_AT_ONCE"), "7", {}),
     "api.qps": (100_000, env("SLUICE_API_QPS"), "100000", {}),
     "api.burst": (800, env("SLUICE_API_BURST"), "800", {}),
     "podTemplate": (

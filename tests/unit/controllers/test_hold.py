@@ -92,7 +92,7 @@ async def test_a_resume_by_hand_is_forbidden_with_a_message(ask: Ask) -> None:
     response = await answered(ask, review(target("v1", held=True), resumed))
 
     assert (response["uid"], response["allowed"], response["status"]["code"]) == ("u1", False, 403)
-    assert "`sluice canary promote pricing`" in response["status"]["message"]
+    assert "`sluice canary promote --full pricing`" in response["status"]["message"]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_the_image_of_gates_is_as_it_is_given() -> None:
 
 
 def test_its_own_name_for_the_api_server_is_that_of_its_account() -> None:
-    settings = Settings.from_environment({"POD_NAMESPACE": "data", "POD_SERVICE_ACCOUNT": "robot"})
+    settings = Settings.from_environment({"POD_NAMESPACE": "data", "SLUICE_SERVICE_ACCOUNT": "robot"})
     assert settings.own_user == "system:serviceaccount:data:robot"
 
 

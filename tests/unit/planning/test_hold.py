@@ -162,9 +162,9 @@ def test_a_resume_by_hand_is_refused_with_what_to_do_instead(paused: bool | None
 
     assert isinstance(answer, Refusal)
     assert answer.message == (
-        'Deployment "pricing" is held for Canary "pricing-canary", which lets its new version in step by step, and cannot be '
-        "resumed by hand; use `sluice canary promote pricing-canary` or `sluice canary abort pricing-canary`, and see where it "
-        "is with `kubectl get canary pricing-canary`"
+        'Deployment "pricing" is held back by Canary "pricing-canary", which lets its new version in step by step; see '
+        "`kubectl get canary pricing-canary`. To let it in at once: `sluice canary promote --full pricing-canary`; to give it "
+        "up: `sluice canary abort pricing-canary`; to do without: delete the Canary"
     )
 
 

@@ -85,9 +85,10 @@ def test_the_operator_may_do_what_it_needs_and_no_more(namespace: Namespace, wor
     assert answer.stdout.strip() == ("yes" if allowed else "no"), answer.stderr
 
 
+@pytest.mark.parametrize("kind", ["validatingwebhookconfigurations", "mutatingwebhookconfigurations"])
 @pytest.mark.parametrize(("name", "answer"), [("sluice", "yes"), ("another", "no")])
-def test_the_operator_may_change_only_its_own_webhook_configuration(
-    namespace: Namespace, name: str, answer: str
+def test_the_operator_may_change_only_its_own_webhook_configurations(
+    namespace: Namespace, kind: str, name: str, answer: str
 ) -> None:
-    words = ("auth", "can-i", "patch", f"validatingwebhookconfigurations/{name}", f"--as={ACCOUNT}")
+    words = ("auth", "can-i", "patch", f"{kind}/{name}", f"--as={ACCOUNT}")
     assert namespace.kubectl(*words, check=False).stdout.strip() == answer

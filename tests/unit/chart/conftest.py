@@ -5,7 +5,7 @@ Helm is the one on the PATH or the harness's own, which is built when it is miss
 
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,12 @@ class Rendered:
         webhooks: list[Object] = self.one("ValidatingWebhookConfiguration")["webhooks"]
         return webhooks
 
+    @property
+    def held(self) -> list[Object]:
+        """The webhooks that hold targets of canaries."""
+        webhooks: list[Object] = self.one("MutatingWebhookConfiguration")["webhooks"]
+        return webhooks
+
 
 @dataclass(frozen=True)
 class Helm:
@@ -84,9 +90,11 @@ class Helm:
             command += ["--values", str(file)]
         return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
 
-    def template(self, values: Mapping[str, Any] | None = None, release: str = "sluice") -> Rendered:
-        """The objects of an installation of the chart in the namespace sluice-system."""
-        result = self._template(release, values or {})
+    def template(
+        self, values: Mapping[str, Any] | None = None, release: str = "sluice", served: Sequence[str] = ()
+    ) -> Rendered:
+        """The objects of an installation of the chart in the namespace sluice-system, where `served` is to be had as well."""
+        result = self._template(release, values or {}, *(f"--api-versions={kind}" for kind in served))
         assert result.returncode == 0, result.stderr
         return Rendered.parse(result.stdout)
 
@@ -96,10 +104,10 @@ class Helm:
         assert result.returncode != 0, f"helm takes {values}"
         return result.stderr
 
-    def _template(self, release: str, values: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+    def _template(self, release: str, values: Mapping[str, Any], *more: str) -> subprocess.CompletedProcess[str]:
         # Without a version helm renders for one that depends on how helm was built.
         place = ("--namespace", "sluice-system", "--kube-version", "1.35.0")
-        return self.run("template", release, str(self.chart), *place, values=values)
+        return self.run("template", release, str(self.chart), *place, *more, values=values)
 
     def of(self, chart: Path) -> "Helm":
         """The same helm with another chart."""

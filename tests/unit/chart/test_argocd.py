@@ -33,7 +33,7 @@ def test_every_application_has_a_project_that_lets_it_in(objects: dict[tuple[str
         assert spec["destination"] in project["destinations"]
 
 
-@pytest.mark.parametrize("values", [{}, {"crds": {"enabled": False}}])
+@pytest.mark.parametrize("values", [{}, {"crds": {"enabled": False}}, {"hold": {"by": "policy"}}])
 def test_the_operators_project_allows_what_the_chart_installs(
     objects: dict[tuple[str, str], Object], helm: Helm, values: dict[str, Any]
 ) -> None:
@@ -76,15 +76,15 @@ def test_the_operators_values_are_those_of_the_chart(objects: dict[tuple[str, st
 
 def test_the_ca_is_neither_a_difference_nor_reset(objects: dict[tuple[str, str], Object], helm: Helm) -> None:
     spec = objects["Application", "sluice"]["spec"]
-    configuration = helm.template().one("ValidatingWebhookConfiguration")["metadata"]["name"]
 
     assert spec["ignoreDifferences"] == [
         {
             "group": "admissionregistration.k8s.io",
-            "kind": "ValidatingWebhookConfiguration",
-            "name": configuration,
+            "kind": kind,
+            "name": helm.template().one(kind)["metadata"]["name"],
             "jqPathExpressions": [".webhooks[]?.clientConfig.caBundle"],
         }
+        for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration")
     ]
     assert "ServerSideApply=true" in spec["syncPolicy"]["syncOptions"]
     assert "RespectIgnoreDifferences=true" not in spec["syncPolicy"]["syncOptions"]

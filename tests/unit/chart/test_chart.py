@@ -362,6 +362,18 @@ class TestNamespaced:
                 {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["orders", "billing"]}
             ]
 
+    @pytest.mark.parametrize("by", ["webhook", "policy"])
+    def test_holds_targets_only_there(self, helm: Helm, by: str) -> None:
+        rendered = helm.template(NAMESPACED | {"hold": {"by": by}})
+
+        policies = rendered.all("MutatingAdmissionPolicy") + rendered.all("ValidatingAdmissionPolicy")
+        rules = rendered.held if by == "webhook" else [item["spec"]["matchConstraints"] for item in policies]
+        assert len(rules) == {"webhook": 2, "policy": 3}[by]
+        for rule in rules:
+            assert rule["namespaceSelector"]["matchExpressions"] == [
+                {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["orders", "billing"]}
+            ]
+
 
 class TestWebhook:
     def test_validates_each_kind_at_its_own_path(self, helm: Helm) -> None:
@@ -405,30 +417,113 @@ class TestWebhook:
             "name": "sluice-webhook",
         }
         assert rendered.one("Issuer", "sluice-webhook")["spec"] == {"selfSigned": {}}
-        annotations = rendered.one("ValidatingWebhookConfiguration")["metadata"]["annotations"]
-        assert annotations == {"cert-manager.io/inject-ca-from": "sluice-system/sluice-webhook"}
+        for kind in ("ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"):
+            annotations = rendered.one(kind)["metadata"]["annotations"]
+            assert annotations == {"cert-manager.io/inject-ca-from": "sluice-system/sluice-webhook"}
         assert rendered.env["SLUICE_WEBHOOK_MODE"] == "files"
         assert rendered.env["SLUICE_WEBHOOK_CERT_DIR"] == "/var/run/sluice/webhook-certs"
         volume = next(item for item in rendered.pod["spec"]["volumes"] if item["name"] == "webhook-certs")
         assert volume["secret"]["secretName"] == certificate["spec"]["secretName"] == "sluice-webhook-tls"
-        assert all("caBundle" not in webhook["clientConfig"] for webhook in rendered.webhooks)
+        assert all("caBundle" not in webhook["clientConfig"] for webhook in rendered.webhooks + rendered.held)
 
     def test_has_its_certificate_from_a_secret_of_the_users(self, helm: Helm) -> None:
         rendered = helm.template(OWN_CERTIFICATE)
 
         assert rendered.all("Certificate") + rendered.all("Issuer") == []
         assert [webhook["clientConfig"]["caBundle"] for webhook in rendered.webhooks] == ["Q0E="] * 6
+        assert [webhook["clientConfig"]["caBundle"] for webhook in rendered.held] == ["Q0E="] * 2
         volume = next(item for item in rendered.pod["spec"]["volumes"] if item["name"] == "webhook-certs")
         assert volume["secret"]["secretName"] == "our-tls"
 
     def test_leaves_nothing_behind_when_off(self, helm: Helm) -> None:
         rendered = helm.template({"webhook": {"mode": "off"}})
 
-        assert rendered.all("ValidatingWebhookConfiguration") == []
+        assert rendered.all("ValidatingWebhookConfiguration") + rendered.all("MutatingWebhookConfiguration") == []
         assert rendered.names("Service") == ["sluice-metrics"]
         assert [port["name"] for port in rendered.container["ports"]] == ["metrics"]
         assert {name for name in rendered.env if "WEBHOOK" in name} == {"SLUICE_WEBHOOK_MODE"}
         assert rendered.env["SLUICE_WEBHOOK_MODE"] == "off"
+
+
+class TestHold:
+    """What holds the targets of canaries."""
+
+    V1, V1BETA1 = (f"admissionregistration.k8s.io/{version}/MutatingAdmissionPolicy" for version in ("v1", "v1beta1"))
+    NOT_THE_OPERATOR: ClassVar = {
+        "name": "not-the-operator",
+        "expression": 'request.userInfo.username != "system:serviceaccount:sluice-system:sluice"',
+    }
+
+    def test_is_asked_at_its_own_path_and_closes_when_it_cannot_answer(self, helm: Helm) -> None:
+        rendered = helm.template({"webhook": {"failurePolicy": "Ignore"}})
+
+        hold, control = rendered.held
+        assert [hold["name"], control["name"]] == ["hold.sluice.dev", "control.sluice.dev"]
+        for webhook in (hold, control):
+            service = {"name": "sluice-webhook", "namespace": "sluice-system", "path": "/hold", "port": 443}
+            assert webhook["clientConfig"] == {"service": service}
+            assert webhook["failurePolicy"] == "Fail"
+            assert webhook["matchConditions"][0] == self.NOT_THE_OPERATOR
+            assert webhook["reinvocationPolicy"] == "IfNeeded"
+            assert "namespaceSelector" not in webhook
+        assert hold["objectSelector"] == {"matchExpressions": [{"key": "sluice.dev/canary", "operator": "Exists"}]}
+        assert [(hold["rules"][0][field]) for field in ("operations", "resources")] == [["UPDATE"], ["deployments"]]
+        assert control["rules"][0]["operations"] == ["CREATE", "UPDATE"]
+        assert control["rules"][0]["resources"] == ["canaries"]
+
+    def test_is_asked_about_the_same_requests_as_a_policy_is(self, helm: Helm) -> None:
+        hold, control = helm.template().held
+        rendered = helm.template({"hold": {"by": "policy"}})
+
+        for webhook, name in ((hold, "sluice-hold"), (control, "sluice-control")):
+            spec = rendered.one("MutatingAdmissionPolicy", name)["spec"]
+            assert spec["matchConditions"] == webhook["matchConditions"]
+            assert spec["matchConstraints"]["resourceRules"] == webhook["rules"]
+            assert spec["matchConstraints"].get("objectSelector") == webhook.get("objectSelector")
+        refusing = rendered.one("ValidatingAdmissionPolicy", "sluice-hold")["spec"]
+        assert refusing["matchConditions"] == hold["matchConditions"]
+        assert refusing["matchConstraints"]["resourceRules"] == hold["rules"]
+
+    def test_closes_when_a_policy_cannot_be_evaluated_and_binds_each(self, helm: Helm) -> None:
+        rendered = helm.template({"hold": {"by": "policy"}})
+
+        policies = rendered.all("MutatingAdmissionPolicy") + rendered.all("ValidatingAdmissionPolicy")
+        assert [item["spec"]["failurePolicy"] for item in policies] == ["Fail"] * 3
+        for kind, names in (("Mutating", ["sluice-hold", "sluice-control"]), ("Validating", ["sluice-hold"])):
+            bindings = rendered.all(f"{kind}AdmissionPolicyBinding")
+            assert (
+                [item["spec"]["policyName"] for item in bindings] == rendered.names(f"{kind}AdmissionPolicy") == names
+            )
+        assert rendered.one("ValidatingAdmissionPolicyBinding")["spec"]["validationActions"] == ["Deny"]
+
+    @pytest.mark.parametrize(
+        ("by", "served", "versions"),
+        [
+            ("auto", [], None),
+            ("auto", [V1BETA1], "v1beta1"),
+            ("auto", [V1], "v1"),
+            ("auto", [V1, V1BETA1], "v1"),
+            ("webhook", [V1], None),
+            ("policy", [], "v1beta1"),
+            ("policy", [V1], "v1"),
+        ],
+    )
+    def test_is_a_policy_where_the_api_server_has_them_or_it_is_asked_for(
+        self, helm: Helm, by: str, served: list[str], versions: str | None
+    ) -> None:
+        rendered = helm.template({"hold": {"by": by}}, served=served)
+
+        found = {
+            item["apiVersion"]
+            for item in rendered.all("MutatingAdmissionPolicy") + rendered.all("MutatingAdmissionPolicyBinding")
+        }
+        assert found == ({f"admissionregistration.k8s.io/{versions}"} if versions else set())
+        assert rendered.names("MutatingWebhookConfiguration") == ([] if versions else ["sluice"])
+
+    def test_needs_no_webhook_as_a_policy(self, helm: Helm) -> None:
+        rendered = helm.template({"webhook": {"mode": "off"}}, served=[self.V1])
+
+        assert rendered.names("MutatingAdmissionPolicy") == ["sluice-hold", "sluice-control"]
 
 
 class TestCrds:
@@ -590,8 +685,20 @@ CHANGES: dict[str, tuple[Any, Change, Any, dict[str, Any]]] = {
         {},
     ),
     "webhook.failurePolicy": ("Ignore", webhook("failurePolicy"), ["Ignore"] * 6, {}),
-    "webhook.timeoutSeconds": (10, webhook("timeoutSeconds"), [10] * 6, {}),
-    "webhook.annotations": ({"a": "b"}, annotations_of("ValidatingWebhookConfiguration"), {"a": "b"}, {}),
+    "webhook.timeoutSeconds": (
+        10,
+        lambda r: [item["timeoutSeconds"] for item in r.webhooks + r.held],
+        [10] * 8,
+        {},
+    ),
+    "webhook.annotations": (
+        {"a": "b"},
+        lambda r: [
+            r.one(f"{kind}WebhookConfiguration")["metadata"]["annotations"] for kind in ("Validating", "Mutating")
+        ],
+        [{"a": "b"}] * 2,
+        {},
+    ),
     "webhook.secretName": ("our-tls", lambda r: r.one("Certificate")["spec"]["secretName"], "our-tls", FILES),
     "webhook.caBundle": (
         "Q0E=",
@@ -613,6 +720,7 @@ CHANGES: dict[str, tuple[Any, Change, Any, dict[str, Any]]] = {
     ),
     "webhook.certManager.duration": ("24h", lambda r: r.one("Certificate")["spec"]["duration"], "24h", FILES),
     "webhook.certManager.renewBefore": ("8h", lambda r: r.one("Certificate")["spec"]["renewBefore"], "8h", FILES),
+    "hold.by": ("policy", lambda r: r.names("MutatingAdmissionPolicy"), ["sluice-hold", "sluice-control"], {}),
     "metrics.port": (
         9090,
         lambda r: (
@@ -745,6 +853,8 @@ class TestValues:
             ("api.qps", -1),
             ("webhook.mode", "selfsigned"),
             ("webhook.port", 443),
+            ("hold.by", "policies"),
+            ("canaries.atOnce", 0),
             ("webhook.failurePolicy", "fail"),
             ("webhook.timeoutSeconds", 31),
             ("webhook.caBundle", "-----BEGIN CERTIFICATE-----"),
@@ -790,6 +900,10 @@ class TestValues:
                 'the namespace "billing", which is not among namespaces',
             ),
             (merged(MONITOR, {"metrics": {"service": {"enabled": False}}}), "a ServiceMonitor needs the Service"),
+            (
+                {"hold": {"by": "webhook"}, "webhook": {"mode": "off"}},
+                "nothing would hold the targets of canaries back; set hold.by=policy",
+            ),
             ({"metrics": {"port": 9443}}, "metrics.port and webhook.port are both 9443"),
         ],
     )
@@ -851,6 +965,8 @@ class TestNotes:
             ({}, "pod-security.kubernetes.io/enforce=restricted"),
             ({}, "changes to pipelines, runs, gates, canaries and metric sources are refused"),
             ({"webhook": {"mode": "off"}}, "The admission webhook is off"),
+            ({"webhook": {"mode": "off"}}, "Nothing holds the targets of canaries"),
+            ({}, "changes of the pod templates of canaries' targets are refused (hold.by=webhook)"),
             ({"crds": {"keep": False}}, "deletes the CRDs"),
         ],
     )

@@ -74,8 +74,14 @@ class Installation:
         )
 
     def authorities(self) -> list[bytes]:
-        """What the API server trusts of its webhook: certificates in PEM, the newest last."""
-        webhooks = self.namespace.get("validatingwebhookconfiguration", "sluice")["webhooks"]
-        (bundle,) = {webhook["clientConfig"]["caBundle"] for webhook in webhooks}
+        """What the API server trusts of each of its webhooks: certificates in PEM, the newest last.
+
+        A webhook that came with an upgrade does not know the older ones.
+        """
         begin = b"-----BEGIN"
-        return [begin + block for block in base64.b64decode(bundle).split(begin)[1:]]
+        known = [
+            [begin + block for block in base64.b64decode(webhook["clientConfig"]["caBundle"]).split(begin)[1:]]
+            for kind in ("validatingwebhookconfiguration", "mutatingwebhookconfiguration")
+            for webhook in self.namespace.get(kind, "sluice")["webhooks"]
+        ]
+        return [certificate for certificate in known[0] if all(certificate in bundle for bundle in known)]

@@ -120,23 +120,10 @@ class Engine:
         self._resync: asyncio.Task[None] | None = None
         self._unsure: set[Resource] = set()
         """Kinds of which a deletion may have gone unseen."""
-        self._watched: list[Informer[Any]] = [
-            informer
-            for namespace in scope.selections()
-            for informer in (
-                Informer(client, PODS, self.caches.pods, namespace=namespace, label_selector=LABEL_RUN),
-                Informer(
-                    client,
-                    CONTROLLER_REVISIONS,
-                    self.caches.revisions,
-                    namespace=namespace,
-                    label_selector=LABEL_PIPELINE,
-                ),
-                Informer(client, QUALITY_GATES, self.caches.gates, namespace=namespace),
-                Informer(client, METRIC_SOURCES, self.caches.sources, namespace=namespace),
-                *self._canaries.informers(client, namespace),
-            )
-        ]
+        self._watched: list[Informer[Any]] = []
+        for namespace in scope.selections():
+            self._watched += self._informers(client, namespace)
+            self._watched += self._canaries.informers(client, namespace)
         if not scope.namespaces:
             self._watched.append(Informer(client, CLUSTER_METRIC_SOURCES, self.caches.cluster_sources))
         self._listed = [
@@ -153,6 +140,17 @@ class Engine:
             CLUSTER_SOURCE: self._reconcile_source,
             CANARY: self._canaries.reconcile,
         }
+
+    def _informers(self, client: KubeClient, namespace: str | None) -> list[Informer[Any]]:
+        caches = self.caches
+        return [
+            Informer(client, PODS, caches.pods, namespace=namespace, label_selector=LABEL_RUN),
+            Informer(
+                client, CONTROLLER_REVISIONS, caches.revisions, namespace=namespace, label_selector=LABEL_PIPELINE
+            ),
+            Informer(client, QUALITY_GATES, caches.gates, namespace=namespace),
+            Informer(client, METRIC_SOURCES, caches.sources, namespace=namespace),
+        ]
 
     # Starting and stopping ---------------------------------------------------------------------------
 

@@ -84,7 +84,8 @@ class Hooks:
     async def _call(self, call: HookCall) -> None:
         action = call.action
         try:
-            await self._clock.sleep(wait_before(action.attempt))
+            if (seconds := wait_before(action.attempt)) > 0:
+                await self._clock.sleep(seconds)
             result = HookResult(action.attempt, "Succeeded", _line(await self._made(call)))
         except HookFailed as error:
             result = HookResult(action.attempt, "Failed", _line(str(error)))

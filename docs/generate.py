@@ -1,5 +1,6 @@
 # ruff: noqa: INP001 - docs/ is no package
-"""Writes what documents say of the code from the code: docs/reference.md, and the tables of verdicts in docs/gates.md.
+"""Writes what documents say of the code from the code: docs/reference.md, the tables of verdicts in docs/gates.md, and the
+phases of a canary and what can be asked in them in docs/canaries.md.
 
     python docs/generate.py           write them
     python docs/generate.py --check   fail when one is stale
@@ -13,13 +14,17 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from sluice.api.canary_status import CanaryPhase
 from sluice.api.crd import KINDS, Kind, Schema, definition
 from sluice.api.names import API_VERSION
+from sluice.planning.canary_controls import ACTIONS, ALLOWED
+from sluice.planning.canary_transitions import diagram
 from sluice.planning.verdicts import BADNESS, CREDIT, DECISION_TABLE, SEVERITY_TABLE, Outcome
 
 DOCS = Path(__file__).parent
 REFERENCE = DOCS / "reference.md"
 GATES = DOCS / "gates.md"
+CANARIES = DOCS / "canaries.md"
 
 _HEAD = f"""\
 <!-- Generated from the models by `python docs/generate.py`. Do not edit. -->
@@ -27,7 +32,7 @@ _HEAD = f"""\
 # Reference of all kinds
 
 Every field of every kind of `{API_VERSION}`, as the CRDs in [crds/](../crds) state them. How things behave is told in
-[pipelines.md](pipelines.md).
+[pipelines.md](pipelines.md), [gates.md](gates.md) and [canaries.md](canaries.md).
 
 `[]` in a field's path stands for each item of a list, `.*` for each key of a map. **Bold** fields are required. A type
 given as *Kubernetes* is not described by sluice: its shape is that of the field of the same name in a pod, and the API
@@ -150,6 +155,27 @@ def verdict_parts() -> dict[str, str]:
     return {"severities": decides + severities, "decisions": decisions}
 
 
+def canary_parts() -> dict[str, str]:
+    """The generated parts of docs/canaries.md by name: the phases, and where each request can be met."""
+    everywhere = set.union(*(set(phases) for phases in ALLOWED.values()))
+    rows = [
+        (
+            f"`{action}`",
+            "in every phase but Leaving and Gone" if ALLOWED[action] == everywhere else _phases(ALLOWED[action]),
+        )
+        for action in ACTIONS
+    ]
+    return {
+        "phases": f"```mermaid\n{diagram()}```\n",
+        "controls": _markdown(("request", "can be met"), rows),
+    }
+
+
+def _phases(phases: Iterable[CanaryPhase]) -> str:
+    """Phases in the order of a rollout."""
+    return ", ".join(phase for phase in CanaryPhase if phase in phases)
+
+
 def with_parts(text: str, parts: Mapping[str, str]) -> str:
     """`text` with each of `parts` between its markers. Raises ValueError for markers that do not stand there once."""
     for name, part in parts.items():
@@ -170,7 +196,12 @@ def _markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 def texts() -> dict[Path, str]:
     """What each document should hold."""
     gates = GATES.read_text(encoding="utf-8")
-    return {REFERENCE: render(), GATES: with_parts(gates, verdict_parts())}
+    canaries = CANARIES.read_text(encoding="utf-8")
+    return {
+        REFERENCE: render(),
+        GATES: with_parts(gates, verdict_parts()),
+        CANARIES: with_parts(canaries, canary_parts()),
+    }
 
 
 def main(arguments: list[str]) -> int:

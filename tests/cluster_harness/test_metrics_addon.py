@@ -125,3 +125,11 @@ def test_the_service_has_the_address_of_this_machine() -> None:
     assert slice_["ports"] == [{"name": "http", "port": 20290, "protocol": "TCP"}]
     assert slice_["endpoints"] == [{"addresses": ["198.18.0.1"], "conditions": {"ready": True}}]
     assert slice_["metadata"]["labels"]["kubernetes.io/service-name"] == "prometheus"
+
+
+def test_the_proxy_is_scraped_every_second_where_there_is_one() -> None:
+    config = metrics.configuration(Path("targets.json"), "198.18.0.1:9100")
+    (targets, proxy) = config["scrape_configs"]
+    assert config["global"]["scrape_interval"] == "1s"
+    assert proxy["static_configs"] == [{"targets": ["198.18.0.1:9100"]}]
+    assert metrics.configuration(Path("targets.json"))["scrape_configs"] == [targets]

@@ -91,12 +91,16 @@ metric sources name are granted one by one, by gates.credentials.
 - apiGroups: [sluice.dev]
   resources: [pipelineruns]
   verbs: [get, list, watch, create, patch, delete]
+# Patch sets and takes off the finalizer.
 - apiGroups: [sluice.dev]
-  resources: [datapipelines/status, pipelineruns/status, qualitygates/status, metricsources/status]
+  resources: [canaries]
+  verbs: [get, list, watch, patch]
+- apiGroups: [sluice.dev]
+  resources: [datapipelines/status, pipelineruns/status, qualitygates/status, metricsources/status, canaries/status]
   verbs: [patch]
 # Runs and pods name their owner with blockOwnerDeletion, which asks for this where OwnerReferencesPermissionEnforcement is on.
 - apiGroups: [sluice.dev]
-  resources: [datapipelines/finalizers, pipelineruns/finalizers]
+  resources: [datapipelines/finalizers, pipelineruns/finalizers, canaries/finalizers]
   verbs: [update]
 # Patch sets activeDeadlineSeconds, which ends a step.
 - apiGroups: [""]
@@ -106,6 +110,29 @@ metric sources name are granted one by one, by gates.credentials.
 - apiGroups: [apps]
   resources: [controllerrevisions]
   verbs: [get, list, watch, create, delete]
+# Canaries: the target is labelled and paused, the candidate made and removed.
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+# What a target that was paused before runs.
+- apiGroups: [apps]
+  resources: [replicasets]
+  verbs: [get, list]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch]
+# Configs that belong to a version are read one by one. Secrets are not among them unless somebody grants them by name.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+# Patch changes weights; nothing else of a route.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes, grpcroutes]
+  verbs: [get, list, watch, patch]
+# Hooks.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, create, delete]
 - apiGroups: [""]
   resources: [events]
   verbs: [create, patch]

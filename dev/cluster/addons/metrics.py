@@ -1,4 +1,5 @@
-"""metrics: a real Prometheus, Debian's, as a process of this machine. It scrapes the operator and all pods that ask for it.
+"""metrics: a real Prometheus, Debian's, as a process of this machine. It scrapes the operator, all pods that ask for it, and
+the Traefik of the add-on gateway.
 
 Pods ask by the annotation `prometheus.io/scrape: "true"`; `prometheus.io/port` and `prometheus.io/path` say where, by default
 the container's ports and /metrics. They are found (by targets.py) and scraped through the API server, by a `kubectl proxy`,
@@ -20,7 +21,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from dev.cluster import packages, progress
+from dev.cluster import network, packages, progress
 from dev.cluster.addons.context import Context
 from dev.cluster.commands import wait_until
 from dev.cluster.errors import ClusterError
@@ -53,7 +54,7 @@ def up(context: Context) -> None:
         context.processes.start(
             "prometheus-targets", [sys.executable, _TARGETS, str(ports.prometheus_api), targets], reads=[_TARGETS]
         )
-        config.write_text(json.dumps(configuration(targets), indent=2))
+        config.write_text(json.dumps(configuration(targets, _proxy(context)), indent=2))
         context.processes.start(
             "prometheus",
             arguments(config, context.settings.cluster / "prometheus", f"{address}:{ports.prometheus}"),
@@ -98,10 +99,20 @@ def is_ready(url: str) -> bool:
         return False
 
 
-def configuration(targets: Path) -> dict[str, Any]:
-    """Scrape what the file says, every second. JSON is YAML too."""
-    job = {"job_name": "targets", "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "5s"}]}
-    return {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [job]}
+def configuration(targets: Path, proxy: str = "") -> dict[str, Any]:
+    """Scrape what the file says, and a proxy at HOST:PORT, every second. JSON is YAML too."""
+    jobs: list[dict[str, Any]] = [
+        {"job_name": "targets", "file_sd_configs": [{"files": [str(targets)], "refresh_interval": "5s"}]}
+    ]
+    if proxy:
+        jobs.append({"job_name": "traefik", "static_configs": [{"targets": [proxy]}]})
+    return {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": jobs}
+
+
+def _proxy(context: Context) -> str:
+    """Where the metrics of the add-on gateway are, or will be; empty where it runs no Traefik of its own."""
+    local = context.cluster.name == "local"
+    return f"{network.NODE_ADDRESS}:{context.settings.ports.gateway_metrics}" if local else ""
 
 
 def service(address: str, port: int) -> str:

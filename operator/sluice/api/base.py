@@ -61,9 +61,10 @@ def matching(pattern: str, what: str) -> dict[str, Any]:
     return validations((f"self.matches('{escaped}')", f"'{what}, not \"' + self + '\"'"))
 
 
-def list_map(key: str = "name") -> dict[str, Any]:
-    """Marks a list of named things: the API server refuses two items with the same `key` and merges by it."""
-    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
+def list_map(*keys: str) -> dict[str, Any]:
+    """Marks a list of named things: the API server refuses two items with the same `keys` (default: name) and merges by
+    them."""
+    return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys) or ["name"]}
 
 
 OPAQUE: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}

@@ -96,6 +96,14 @@ class CanaryGate(StatusModel):
     )
 
 
+class RouteRecord(StatusModel):
+    """How a route was before the rollout, so that it is given back so."""
+
+    name: str = Field(description="Name of the route.")
+    kind: str = Field(description="HTTPRoute or GRPCRoute.")
+    before: str = Field(description="The parts of it that the rollout changes.")
+
+
 class HookRecord(StatusModel):
     """A hook that was called, or is about to be: written before the call."""
 
@@ -133,6 +141,12 @@ class CanaryStatus(StatusModel):
     alerted_at: Time | None = Field(default=None, description="When an Event said that something takes too long.")
     hooks: tuple[HookRecord, ...] = Field(
         default=(), exclude_if=_empty, description="Hooks of this round.", json_schema_extra=list_map("key")
+    )
+    routes: tuple[RouteRecord, ...] = Field(
+        default=(),
+        exclude_if=_empty,
+        description="The routes as they were before the rollout.",
+        json_schema_extra=list_map("kind", "name"),
     )
     pending: Pending | None = Field(default=None, description="What was asked for and is about to be done.")
     in_full: bool | None = Field(

@@ -3,8 +3,8 @@
     python -m sluice.api.crd           write crds/ and the chart's copies
     python -m sluice.api.crd --check   fail when one of them is stale
 
-pydantic's JSON schema is turned into a structural schema: references are written out, `X or null` becomes X, titles and
-defaults go (defaults are the planner's: the API server must not write into what Git owns).
+pydantic's JSON schema is turned into a structural schema: references are written out, `X or null` becomes X, a constant
+becomes an enum of one value, titles and defaults go (defaults are the planner's: the API server must not write into what Git owns).
 """
 
 import sys
@@ -166,6 +166,8 @@ def _inline(node: Schema, definitions: dict[str, Schema]) -> Schema:
     if len(alternatives) == 1:
         return _inline({**alternatives[0], **{k: v for k, v in node.items() if k != "anyOf"}}, definitions)
     result = {key: value for key, value in node.items() if key not in _DROPPED}
+    if "const" in result:  # a structural schema has no such word
+        result["enum"] = [result.pop("const")]
     if alternatives:
         result["anyOf"] = alternatives
     if "properties" in node:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from sluice.api.base import Condition, Duration, Model, StatusModel, Time, list_map
+from sluice.api.base import Condition, Duration, Model, StatusModel, Time, list_map, validations
 from sluice.api.data_checks import ColumnName, DataCheck, Fraction, NumberBounds
 from sluice.api.pipeline import AnyValue
 
@@ -14,6 +14,7 @@ SeverityName = Literal["Block", "Warn", "Info"]
 NoDataName = Literal["Hold", "Fail", "Count"]
 ReduceName = Literal["min", "max", "sum", "avg"]
 OverTimeName = Literal["last", "min", "max", "avg"]
+MeasureName = Literal["SuccessRate", "ErrorRate", "Latency", "Rate"]
 
 
 class RangeWindow(Model):
@@ -33,27 +34,75 @@ class FailureLimit(Model):
     total: int | None = Field(default=None, ge=0, le=10000, description="In all. Default: no limit but consecutive.")
 
 
+class Requests(Model):
+    """What the proxy in front of a canary's Services has counted of the requests to one of them."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            ("!has(self.quantile) || self.measure == 'Latency'", "quantile is for measure: Latency only")
+        )
+    )
+
+    measure: MeasureName = Field(
+        description="SuccessRate or ErrorRate: share of the requests that did not fail, or failed, 0 to 1. Latency: in "
+        "seconds. Rate: requests a second."
+    )
+    of: Literal["Candidate", "Stable"] | None = Field(
+        default=None, description="Whose requests: the candidate's Service or the user's. Default: Candidate."
+    )
+    quantile: float | None = Field(
+        default=None, ge=0.01, le=0.9999, description="With Latency: which quantile, 0.01 to 0.9999. Default: 0.99."
+    )
+    window: Duration | None = Field(default=None, description="How far back, 1s to 10m. Default: 30s.")
+    min_requests: int | None = Field(
+        default=None,
+        ge=1,
+        le=1_000_000,
+        description="Fewer within the window are no evidence: Inconclusive. Default: 1.",
+    )
+    failures: Literal["5xx"] | None = Field(
+        default=None, description="Which answers are failures. 5xx, the default, is the only value."
+    )
+
+
 class MetricCheck(NumberBounds):
-    """A number from a metric source lies between bounds, look after look."""
+    """A number from a metric source lies between bounds, look after look: that of a query, or one that is built in."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            ("has(self.query) != has(self.requests)", "exactly one of query, requests is needed")
+        )
+    )
 
     source: str = Field(
         min_length=1,
         max_length=253,
         description="Name of a MetricSource of the namespace, or else of a ClusterMetricSource.",
     )
-    query: str = Field(
+    query: str | None = Field(
+        default=None,
         min_length=1,
         max_length=8192,
-        description="In the language of the source; may hold $(args.NAME), $(run.name) and $(interval.start), which "
-        "are escaped for the text that they stand in.",
+        description="In the language of the source; may hold $(args.NAME), $(run.name), $(interval.start) and "
+        "$(canary.service), which are escaped for the text that they stand in.",
+    )
+    requests: Requests | None = Field(
+        default=None,
+        description="Instead of a query, in gates of canaries: what the proxy has counted of the requests. Sources with "
+        "prometheus.proxy or proxy can say it.",
     )
     warn: NumberBounds | None = Field(default=None, description="Stricter bounds, outside which the check warns.")
     range: RangeWindow | None = Field(default=None, description="Ask for a window of time instead of one moment.")
     reduce: ReduceName | None = Field(
         default=None, description="What several series come to. Without it several series are Inconclusive."
     )
-    max_age: Duration | None = Field(default=None, description="Older samples are no evidence. Default: 5m.")
-    interval: Duration | None = Field(default=None, description="From one look to the next. Default: 30s.")
+    max_age: Duration | None = Field(
+        default=None,
+        description="Older samples are no evidence. Default: 5m; with requests the window, and no less than 15s.",
+    )
+    interval: Duration | None = Field(
+        default=None, description="From one look to the next, at least 250ms. Default: 30s."
+    )
     for_: Duration | None = Field(
         default=None, alias="for", description="How long no look may have failed before the check passes. Default: 0s."
     )

@@ -3,7 +3,7 @@
 Credentials are never in the spec: they are read from a Secret at the time of each look.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -45,11 +45,18 @@ class Tls(Model):
     insecure_skip_verify: bool | None = Field(default=None, description="True: any certificate will do. For tests.")
 
 
+ProxyName = Literal["Traefik"]
+
+
 class Prometheus(Model):
     """Prometheus, or what speaks its HTTP API: Thanos, Mimir, VictoriaMetrics, Cortex."""
 
     address: Address = Field(description="Base URL, without /api/v1.")
     headers: dict[str, str] = Field(default={}, description="Headers without secrets, for instance X-Scope-OrgID.")
+    proxy: ProxyName | None = Field(
+        default=None,
+        description="The proxy whose series it has, from which `requests` of a check is answered. Traefik is the only value.",
+    )
 
 
 class HttpJson(Model):
@@ -104,12 +111,24 @@ class CloudWatch(Model):
     secret_access_key: SecretKey = Field(description="Where the secret access key is.")
 
 
-BACKENDS = ("prometheus", "http", "datadog", "influxdb", "graphite", "new_relic", "cloud_watch")
+class Proxy(Model):
+    """A proxy's own metrics, scraped by the operator at each look. Answers `requests` of a check, and no query."""
+
+    kind: ProxyName = Field(description="Which proxy. Traefik is the only value.")
+    addresses: list[Address] = Field(
+        min_length=1,
+        max_length=16,
+        description="URLs of its metrics. A host name with several addresses is scraped at each of them, and all are "
+        "summed: with several replicas that of a headless Service.",
+    )
+
+
+BACKENDS = ("prometheus", "http", "datadog", "influxdb", "graphite", "new_relic", "cloud_watch", "proxy")
 """The fields of which exactly one is given."""
 
 _ONE = " + ".join(
     f"(has(self.{name}) ? 1 : 0)"
-    for name in ("prometheus", "http", "datadog", "influxdb", "graphite", "newRelic", "cloudWatch")
+    for name in ("prometheus", "http", "datadog", "influxdb", "graphite", "newRelic", "cloudWatch", "proxy")
 )
 
 
@@ -120,7 +139,7 @@ class MetricSourceSpec(Model):
         json_schema_extra=validations(
             (
                 f"{_ONE} == 1",
-                "exactly one of prometheus, http, datadog, influxdb, graphite, newRelic, cloudWatch is needed",
+                "exactly one of prometheus, http, datadog, influxdb, graphite, newRelic, cloudWatch, proxy is needed",
             ),
             ("!(has(self.bearer) && has(self.basic))", "bearer and basic are both given: only one can be sent"),
         )
@@ -133,12 +152,16 @@ class MetricSourceSpec(Model):
     graphite: Graphite | None = Field(default=None, description="Graphite.")
     new_relic: NewRelic | None = Field(default=None, description="New Relic.")
     cloud_watch: CloudWatch | None = Field(default=None, description="Amazon CloudWatch.")
+    proxy: Proxy | None = Field(default=None, description="The metrics of a proxy itself.")
     bearer: SecretKey | None = Field(default=None, description="Bearer token.")
     basic: BasicAuth | None = Field(default=None, description="User name and password.")
     tls: Tls | None = Field(default=None, description="How the server is known.")
     timeout: Duration | None = Field(default=None, description="For one query, at most 60s. Default: 10s.")
     max_bytes: int | None = Field(
-        default=None, ge=1024, le=16_777_216, description="Greatest answer that is read. Default: 1048576."
+        default=None,
+        ge=1024,
+        le=16_777_216,
+        description="Greatest answer that is read. Default: 1048576, of a proxy 8388608.",
     )
 
 

@@ -106,6 +106,7 @@ class CheckTally(StatusModel):
     first_at: Time | None = Field(default=None, description="First look.")
     last_at: Time | None = Field(default=None, description="Newest look.")
     last_failure: Time | None = Field(default=None, description="Newest failed look.")
+    known_at: Time | None = Field(default=None, description="Newest look that was evidence.")
     newest: str | None = Field(default=None, description="What the newest look came to.")
     value: float | None = Field(default=None, description="The newest number.")
     message: str = Field(default="", description="What the newest look found.")

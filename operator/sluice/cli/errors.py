@@ -2,11 +2,11 @@
 
 | code | meaning |
 |---|---|
-| 0 | done; the run succeeded; everything is valid |
-| 1 | no: the run failed, an object is invalid, the API server refused |
+| 0 | done; the run succeeded; the new version was promoted; everything is valid |
+| 1 | no: the run failed, the new version was rolled back, an object is invalid, the API server or the operator refused |
 | 2 | the command line is wrong, or a file cannot be read |
 | 3 | the run was cancelled |
-| 4 | not known: no answer from the API server, the timeout passed, the run was deleted while it was watched |
+| 4 | not known: no answer from the API server or the operator, the timeout passed, what was watched was deleted |
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _answer(error: ApiError) -> str:
 
     text = message_of(error)
     match error:
-        case NotFound() if "could not find the requested resource" in text:
+        case NotFound() if "could not find the requested resource" in text or text == "404 page not found":
             return f"the cluster does not know {error.attempt.resource}; install sluice's CRDs first"
         case NotFound():
             place = f" in namespace {error.attempt.namespace}" if error.attempt.namespace else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from sluice.cli import gate
+from sluice.cli import canary, gate
 from sluice.cli.cancel import cancel
 from sluice.cli.errors import CliError, Exit
 from sluice.cli.logs import logs
@@ -28,6 +28,7 @@ app = typer.Typer(
 for verb in (validate, run, watch, logs, cancel, version):
     app.command()(verb)
 app.add_typer(gate.app, name="gate")
+app.add_typer(canary.app, name="canary")
 
 
 @app.callback()

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from sluice.api.run import PipelineRunStatus, StepStatus
-from sluice.cli.errors import CliError
+from sluice.cli.reading import read_status
 
 
 @dataclass(frozen=True)
@@ -37,20 +35,11 @@ class RunState:
 def read_run(obj: Mapping[str, Any]) -> RunState:
     """The state in an object of the API server."""
     metadata, spec = obj["metadata"], obj.get("spec") or {}
-    try:
-        status = PipelineRunStatus.model_validate(obj.get("status") or {})
-    except ValidationError as error:
-        row = error.errors()[0]
-        field = ".".join(map(str, ("status", *row["loc"])))
-        name = metadata["name"]
-        raise CliError(
-            f'cannot read PipelineRun "{name}": {field}: {row["msg"]}; it may be of a newer sluice than this one'
-        ) from error
     return RunState(
         name=metadata["name"],
         uid=metadata["uid"],
         pipeline=(spec.get("pipeline") or {}).get("name", ""),
         created=datetime.fromisoformat(metadata["creationTimestamp"]),
         cancelling=bool(spec.get("cancel")),
-        status=status,
+        status=read_status(PipelineRunStatus, obj, "PipelineRun"),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from datetime import UTC, datetime
 from types import TracebackType
@@ -68,17 +69,22 @@ class Lines:
         typer.echo(text, err=True)
 
 
-class Painting:
-    """A tree that changes in place, with clocks that run. The last one stays."""
+class Canvas(ABC):
+    """Something that is painted in place again and again, with clocks that run. The last picture stays.
+
+    It is asked to draw as soon as it is made: what `draw` needs has to be there before `__init__` of this class.
+    """
 
     def __init__(self, console: Console) -> None:
-        self.run: RunState | None = None
         self._console = console
-        self._places: tuple[Place, ...] = ()
         self._ascii = not (console.encoding or "").lower().startswith("utf")
         self._live = Live(
             get_renderable=self._frame, console=console, refresh_per_second=_FRAMES_PER_SECOND, transient=True
         )
+
+    @abstractmethod
+    def draw(self, rows: int | None) -> RenderableType:
+        """The picture, in at most so many rows besides what stands around them; None: in as many as it needs."""
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -88,26 +94,42 @@ class Painting:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
-        if self.run is not None:
-            self._console.print(render(self.run, self._places, _now(), ascii_only=self._ascii))
+        if picture := self.draw(None):
+            self._console.print(picture)
+
+    def notify(self, text: str) -> None:
+        """Above the picture."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def _frame(self) -> RenderableType:
+        return self.draw(max(1, self._console.height - _LINES_AROUND))
+
+
+class Painting(Canvas):
+    """The tree of a run."""
+
+    def __init__(self, console: Console) -> None:
+        self.run: RunState | None = None
+        self._places: tuple[Place, ...] = ()
+        super().__init__(console)
 
     def show(self, run: RunState, places: tuple[Place, ...]) -> None:
         """Paint this from now on."""
         self.run, self._places = run, places
 
-    def notify(self, text: str) -> None:
-        """Above the tree."""
-        self._console.print(text, markup=False, highlight=False)
-
-    def _frame(self) -> RenderableType:
-        run = self.run
-        if run is None:
+    def draw(self, rows: int | None) -> RenderableType:
+        """The tree; nothing before there is a run."""
+        if self.run is None:
             return ""
-        rows = max(1, self._console.height - _LINES_AROUND)
-        return render(run, self._places, _now(), rows=rows, ascii_only=self._ascii)
+        return render(self.run, self._places, _now(), rows=rows, ascii_only=self._ascii)
 
 
 def make_screen() -> Screen:
     """A painting when stdout is a terminal, else lines."""
     console = Console()
-    return Painting(console) if console.is_terminal and sys.stdout.isatty() else Lines()
+    return Painting(console) if on_terminal(console) else Lines()
+
+
+def on_terminal(console: Console) -> bool:
+    """Whether there is somebody to paint for."""
+    return console.is_terminal and sys.stdout.isatty()

@@ -66,7 +66,11 @@ async def operate(settings: Settings) -> None:
         engine = Engine(
             client,
             scope=Scope(settings.namespaces),
-            settings=PlanSettings(pod_template=settings.pod_template, gate_image=settings.gate_image),
+            settings=PlanSettings(
+                pod_template=settings.pod_template,
+                gate_image=settings.gate_image,
+                canaries_at_once=settings.canaries_at_once,
+            ),
             workers=settings.workers,
             instance=settings.own_name,
         )

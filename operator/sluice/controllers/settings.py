@@ -28,6 +28,8 @@ class Settings:
     """Namespaces to look after; () means all."""
     own_namespace: str
     own_name: str
+    own_user: str
+    """User name of the operator at the API server."""
     log_format: LogFormat
     log_level: str
     metrics_port: int
@@ -36,6 +38,8 @@ class Settings:
     api_burst: int
     workers: int
     """Objects looked at side by side."""
+    canaries_at_once: int
+    """Canaries under way side by side."""
     pod_template: PodTemplate | None
     gate_image: str
     """Image of the pods that evaluate the data checks of gates."""
@@ -43,7 +47,7 @@ class Settings:
     webhook_port: int
     webhook_cert_dir: Path
     webhook_config: str
-    """Name of the ValidatingWebhookConfiguration whose caBundle is kept up to date."""
+    """Name of the webhook configurations whose caBundle is kept up to date."""
     webhook_service: str
 
     @classmethod
@@ -54,6 +58,11 @@ class Settings:
             namespaces=tuple(name.strip() for name in env.get("SLUICE_NAMESPACES", "").split(",") if name.strip()),
             own_namespace=env.get("POD_NAMESPACE", "sluice-system"),
             own_name=env.get("POD_NAME", "sluice"),
+            own_user=(
+                f"system:serviceaccount:{env.get('POD_NAMESPACE', 'sluice-system')}:"
+                f"{env.get('SLUICE_SERVICE_ACCOUNT', 'sluice')}"
+            ),
+            canaries_at_once=_whole(env, "SLUICE_CANARIES_AT_ONCE", 100, 1, 10_000),
             log_format=_choice(env, "SLUICE_LOG_FORMAT", "json", get_args(LogFormat)),  # type: ignore[arg-type]
             log_level=_choice(env, "SLUICE_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
             metrics_port=_whole(env, "SLUICE_METRICS_PORT", 8080, 1, 65535),

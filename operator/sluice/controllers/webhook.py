@@ -19,12 +19,13 @@ from typing import Any
 import kopf
 from aiohttp import web
 
+from sluice.controllers import hold
 from sluice.controllers.certificates import ServingCertificate, make_certificate, merge_bundle
 from sluice.controllers.settings import Settings
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock, SystemClock
-from sluice.kube.errors import Conflict, KubeError
-from sluice.kube.resources import VALIDATING_WEBHOOKS
+from sluice.kube.errors import Conflict, KubeError, NotFound
+from sluice.kube.resources import MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Resource
 from sluice.telemetry.logs import get_logger
 
 CHECK_EVERY = timedelta(minutes=1)
@@ -67,6 +68,7 @@ class WebhookServer:
             answer = await review(await request.json(), webhook=request.match_info["id"], headers=dict(request.headers))
             return web.json_response(answer)
 
+        app.router.add_post(hold.PATH, hold.handler(self._settings.own_user))
         app.router.add_post("/{id}", handle)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
         await self._runner.setup()
@@ -132,15 +134,21 @@ class WebhookServer:
         log.info("webhook certificate made", renew_at=own.renew_at.isoformat())
 
     async def _publish(self, own: ServingCertificate) -> None:
-        """Put our authority into the webhook configuration; does nothing when it is there."""
-        try:
-            await self._publish_once(own)
-        except Conflict:
-            await self._publish_once(own)
+        """Put our authority into the webhook configurations; does nothing where it is there."""
+        for resource in (VALIDATING_WEBHOOKS, MUTATING_WEBHOOKS):
+            try:
+                await self._publish_once(resource, own)
+            except Conflict:
+                await self._publish_once(resource, own)
 
-    async def _publish_once(self, own: ServingCertificate) -> None:
+    async def _publish_once(self, resource: Resource, own: ServingCertificate) -> None:
         name = self._settings.webhook_config
-        found = await self._client.get(VALIDATING_WEBHOOKS, None, name)
+        try:
+            found = await self._client.get(resource, None, name)
+        except NotFound:
+            if resource is MUTATING_WEBHOOKS:
+                return  # a policy of the API server's does its work
+            raise
         operations: list[dict[str, Any]] = []
         for index, webhook in enumerate(found.get("webhooks") or []):
             current = webhook["clientConfig"].get("caBundle") or ""
@@ -150,5 +158,5 @@ class WebhookServer:
                 operations.append({"op": "add", "path": path, "value": wanted})
         if operations:
             test = {"op": "test", "path": "/metadata/resourceVersion", "value": found["metadata"]["resourceVersion"]}
-            await self._client.patch_json(VALIDATING_WEBHOOKS, None, name, [test, *operations])
-            log.info("caBundle updated", configuration=name)
+            await self._client.patch_json(resource, None, name, [test, *operations])
+            log.info("caBundle updated", kind=resource.kind, configuration=name)

@@ -25,7 +25,7 @@ from prometheus_client import Counter
 from sluice.kube.backoff import Backoff
 from sluice.kube.client import INACTIVITY_SECONDS, PAGE_SIZE, WATCH_SECONDS, KubeClient
 from sluice.kube.clock import Clock, SystemClock
-from sluice.kube.errors import Gone, KubeError, RequestTimeout
+from sluice.kube.errors import Gone, KubeError, NotFound, RequestTimeout
 from sluice.kube.resources import Resource
 from sluice.kube.store import Cached, Store
 from sluice.telemetry import metrics
@@ -35,13 +35,15 @@ T = TypeVar("T")
 
 LIST_TIMEOUT: Final = 60.0
 """Seconds for one page."""
+NOT_SERVED_SECONDS: Final = 30.0
+"""How often it is looked whether a cluster serves an optional resource by now."""
 
 log = get_logger(__name__)
 
 
 class Informer(Generic[T]):
     """See the module. `start` it, wait for `synced`, read the store; or call `relist` alone, for a kind that something
-    else watches."""
+    else watches. An `optional` resource need not be served by the cluster: there are none of it then."""
 
     def __init__(
         self,
@@ -52,6 +54,7 @@ class Informer(Generic[T]):
         namespace: str | None = None,
         label_selector: str | None = None,
         field_selector: str | None = None,
+        optional: bool = False,
         page_size: int = PAGE_SIZE,
         watch_seconds: int = WATCH_SECONDS,
         inactivity: float = INACTIVITY_SECONDS,
@@ -66,6 +69,7 @@ class Informer(Generic[T]):
         self._namespace = namespace
         self._label_selector = label_selector
         self._field_selector = field_selector
+        self._optional = optional
         self._page_size = page_size
         self._watch_seconds = watch_seconds
         self._inactivity = inactivity
@@ -126,8 +130,8 @@ class Informer(Generic[T]):
         cause = "start"
         while True:
             try:
-                if not self._version:
-                    self._version = await self.relist(cause)
+                if not self._version and not await self._first(cause):
+                    continue
                 heard = await self._watch()
             except Gone as error:
                 self._version, cause = "", "expired"
@@ -154,6 +158,19 @@ class Informer(Generic[T]):
                     metrics.INFORMER_RECONNECTS.labels(self._resource.label, "ended").inc()
                 else:
                     await self._wait("ended")
+
+    async def _first(self, cause: str) -> bool:
+        """List; False when an optional resource is not served by this cluster, which is looked for again after a while."""
+        try:
+            self._version = await self.relist(cause)
+        except NotFound:
+            if not self._optional:
+                raise
+            self.synced.set()
+            self._heard_at = self._clock.monotonic()
+            await self._clock.sleep(NOT_SERVED_SECONDS)
+            return False
+        return True
 
     async def _watch(self) -> bool:
         """Follow one watch to its end; True when it brought anything."""

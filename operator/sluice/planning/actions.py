@@ -89,16 +89,24 @@ class DeleteRun:
     uid: str
 
 
-TallyKey = tuple[str, str, int, str]
-"""Step, UID of its gate, generation of that, name of the check."""
+TallyKey = tuple[str | int, str, int, str]
+"""Step of a run or stage of a canary, UID of its gate, generation of that, name of the check."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The object of our own that something is asked for: a run or a canary."""
+
+    kind: str
+    name: str
+    uid: str
 
 
 @dataclass(frozen=True)
 class TakeLook:
     """Ask a metric source once, and add what it says to the check's tally. One look at a time for each key."""
 
-    run: str
-    run_uid: str
+    subject: Subject
     key: TallyKey
     check: Check
     values: Mapping[str, Json]
@@ -141,6 +149,8 @@ class Settings:
     """What the operator was started with, as far as plans depend on it."""
 
     pod_template: PodTemplate | None = None
+    canaries_at_once: int | None = None
+    """Canaries that may be under way side by side; None: any number."""
     gate_image: str = "sluice-gate"
     """Image of the pods that evaluate the data checks of gates."""
 

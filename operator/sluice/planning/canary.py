@@ -7,22 +7,23 @@
 The status is written before the actions of a plan, so a crash between any two writes is followed by the same plan again.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Literal
 
 from sluice.api.base import ConditionStatus, set_conditions
 from sluice.api.canary_status import CanaryPhase, CanaryStatus
 from sluice.api.reasons import CanaryReason
 from sluice.planning.actions import Occurrence, same
-from sluice.planning.canary_actions import CanaryPlan, LetGo
+from sluice.planning.canary_actions import ApplyService, CanaryAction, CanaryPlan, Finalize, LetGo
 from sluice.planning.canary_controls import answered
 from sluice.planning.canary_evidence import Evidence, gather, worth_writing
 from sluice.planning.canary_hooks import heard
 from sluice.planning.canary_moves import enter
-from sluice.planning.canary_scene import DEFAULT_NO_EVIDENCE, CanaryScene, Moment, length
-from sluice.planning.canary_states import NEEDS_SPEC, STATES, Doing
-from sluice.planning.canary_traffic import seen
+from sluice.planning.canary_progress import keep_length, watch_length
+from sluice.planning.canary_scene import DEFAULT_HOLD, DEFAULT_NO_EVIDENCE, CanaryScene, Moment, length
+from sluice.planning.canary_states import NEEDS_SPEC, STATES, UNDER_WAY, Doing
+from sluice.planning.canary_traffic import refused, seen
 from sluice.planning.canary_transitions import next_move
 
 MAX_MOVES = 8
@@ -34,6 +35,10 @@ _TOLD: dict[CanaryPhase, Literal["Normal", "Warning"]] = {
     CanaryPhase.ROLLING_BACK: "Warning",
 }
 """Phases that an Event tells of as they begin, with its type."""
+
+
+LASTING = timedelta(minutes=1)
+"""A stage that ends sooner is not worth a write for its verdict."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     before = scene.canary.status
     if before.phase is CanaryPhase.GONE:
         return CanaryPlan(None, (LetGo(),))  # nothing is left to undo, and nobody to tell
+    if not scene.canary.finalized:
+        return CanaryPlan(None, () if scene.canary.deleting else (Finalize(),))
     moved = _move(scene, _observed(scene))
     moment, evidence = moved.moment, moved.evidence
     if moment.spec is None and moment.phase in NEEDS_SPEC:
@@ -55,8 +62,10 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     else:
         doing = STATES[moment.phase](moment, evidence)
     status, alerts, alert_at = _alerted(moment, evidence, doing)
+    if (trouble := refused(moment)) and moment.phase in UNDER_WAY:
+        doing = replace(doing, reason=CanaryReason.ROUTE_NOT_READY, message=trouble)
     status = _worded(scene, status, moment, doing)
-    if evidence.gates and worth_writing(before.gates, evidence.gates):
+    if evidence.gates and worth_writing(before.gates, evidence, lasts=_lasts(moment)):
         status = status.model_copy(update={"gates": evidence.gates, "verdict": evidence.verdict})
     elif status.stage != before.stage:
         status = status.model_copy(update={"verdict": evidence.verdict})
@@ -64,10 +73,30 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     wakes = [wake for wake in (doing.wake_at, alert_at, evidence.wake_at) if wake is not None]
     return CanaryPlan(
         written,
-        doing.actions,
+        (*_services(moment), *doing.actions),
         (*_refused(before, status), *_hooks_that_failed(before, status), *moved.occurrences, *alerts),
         min(wakes, default=None),
     )
+
+
+def _lasts(moment: Moment) -> bool:
+    """Whether the stage goes on for so long that its verdict is worth a write of its own."""
+    step = moment.step
+    lengths = {
+        CanaryPhase.STEPPING: length(step.hold if step is not None else None, DEFAULT_HOLD),
+        CanaryPhase.WATCHING: watch_length(moment),
+        CanaryPhase.KEEPING: keep_length(moment),
+    }
+    wanted = lengths.get(moment.phase)
+    return wanted is None or moment.now + LASTING < moment.since + wanted
+
+
+def _services(moment: Moment) -> tuple[CanaryAction, ...]:
+    """The candidate's Service is there as long as the Canary is: a route may name it at any time."""
+    services, leaving = moment.scene.services, moment.phase in (CanaryPhase.LEAVING, CanaryPhase.GONE)
+    if leaving or not moment.routed or services.candidate_fits or not services.found:
+        return ()
+    return (ApplyService(),)
 
 
 def _observed(scene: CanaryScene) -> CanaryStatus:
@@ -81,14 +110,14 @@ def _move(scene: CanaryScene, status: CanaryStatus) -> _Moved:
     for _ in range(MAX_MOVES):
         moment = Moment(scene, status)
         evidence = gather(moment)
-        since = (status.no_evidence_since or scene.now) if evidence.missing else None
+        since = (status.no_evidence_since or evidence.missing_since) if evidence.missing_since is not None else None
         status = status.model_copy(update={"no_evidence_since": since})
         moment = Moment(scene, status)
         found = next_move(moment, evidence)
         if found is None:
             return _Moved(moment, evidence, tuple(occurrences))
         row, cause = found
-        status = enter(moment, row, cause)
+        status = enter(moment, row, cause, evidence)
         kind = "Warning" if cause.reason is CanaryReason.HOLD_BROKEN else _TOLD.get(row.target)
         if row.target is CanaryPhase.STABLE and moment.phase is CanaryPhase.RETURNING:
             kind = "Normal"
@@ -143,7 +172,8 @@ def _conditions(
     scene: CanaryScene, status: CanaryStatus, reason: CanaryReason, message: str
 ) -> dict[str, tuple[ConditionStatus, str, str]]:
     invalid = scene.canary.spec is None
-    bad = invalid or status.phase is CanaryPhase.FAILED
+    stalled = reason is CanaryReason.ROUTE_NOT_READY and status.phase is not CanaryPhase.HOLDING
+    bad = invalid or stalled or status.phase is CanaryPhase.FAILED
     settled = status.phase is CanaryPhase.STABLE and not invalid
     working = not bad and not settled
     waits = status.paused is not None or status.phase is CanaryPhase.APPROVING
@@ -164,7 +194,7 @@ def _news(before: CanaryStatus, after: CanaryStatus) -> CanaryStatus | None:
 
 def _refused(before: CanaryStatus, after: CanaryStatus) -> tuple[Occurrence, ...]:
     control = after.control
-    if control is None or control.accepted or (before.control is not None and before.control.nonce == control.nonce):
+    if control is None or control.accepted or control == before.control:
         return ()
     return (Occurrence("Warning", CanaryReason.CONTROL_REFUSED, control.message),)
 

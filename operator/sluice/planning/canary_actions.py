@@ -1,15 +1,11 @@
 """What the plan of a canary asks the executor to do. Each action is idempotent and carries what it relies on."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sluice.api.base import Json
 from sluice.api.canary import Hook
 from sluice.api.canary_status import CanaryStatus
-from sluice.api.gate import Check
-from sluice.planning.actions import Occurrence
-from sluice.planning.verdicts import Tally
+from sluice.planning.actions import Occurrence, TakeLook
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,16 @@ class DisownTarget:
 
 
 @dataclass(frozen=True)
+class Finalize:
+    """Put the finalizer on the Canary, before anything is done that would have to be undone."""
+
+
+@dataclass(frozen=True)
+class ApplyService:
+    """Have the candidate's Service, with the ports of the target's."""
+
+
+@dataclass(frozen=True)
 class ApplyCandidate:
     """Create the candidate from the target's template, or bring its number of pods to `replicas`."""
 
@@ -76,21 +82,8 @@ class SetWeights:
     stable: int
     candidate: int
     resource_version: str
-
-
-CanaryTallyKey = tuple[int, str, int, str]
-"""Stage of the canary, UID of the gate, its generation, name of the check."""
-
-
-@dataclass(frozen=True)
-class TakeCanaryLook:
-    """Ask a metric source once, and add what it says to the tally. One look at a time for each key."""
-
-    gate: str
-    key: CanaryTallyKey
-    check: Check
-    values: Mapping[str, Json]
-    known: Tally
+    before: str | None = None
+    """With a weight of 0 for the candidate, the route is given back as it was."""
 
 
 @dataclass(frozen=True)
@@ -109,14 +102,16 @@ class LetGo:
 
 
 CanaryAction = (
-    AdoptTarget
+    Finalize
+    | ApplyService
+    | AdoptTarget
     | HoldTarget
     | ReleaseTarget
     | DisownTarget
     | ApplyCandidate
     | DeleteCandidate
     | SetWeights
-    | TakeCanaryLook
+    | TakeLook
     | RunHook
     | LetGo
 )
@@ -128,6 +123,8 @@ class CanaryPlan:
 
     status: CanaryStatus | None
     """The status as it shall be; None leaves it alone."""
-    actions: tuple[CanaryAction, ...] = ()
+    after: tuple[CanaryAction, ...] = ()
     occurrences: tuple[Occurrence, ...] = ()
     wake_at: datetime | None = None
+    before: tuple[CanaryAction, ...] = ()
+    """Always empty: nothing is done that is not on record."""

@@ -14,7 +14,7 @@ from sluice.api.canary import Analysis, GateUse
 from sluice.api.canary_status import CanaryGate, CanaryPhase
 from sluice.api.gate import Check
 from sluice.api.run import CheckTally
-from sluice.planning.canary_actions import TakeCanaryLook
+from sluice.planning.actions import Subject, TakeLook
 from sluice.planning.canary_scene import Moment, length
 from sluice.planning.canary_traffic import reached
 from sluice.planning.metrics import interval_of, limits_of
@@ -48,8 +48,11 @@ STALE_AFTER = 3
 """Intervals without a look, after which what is known is no longer evidence."""
 SLACK = timedelta(seconds=10)
 """What a look may take, besides."""
+GRACE = timedelta(seconds=10)
+"""How long evidence may be missing without a word: a window that is not filled yet, one lost answer."""
 MAX_MESSAGE = 300
 _NO_EVIDENCE = (Outcome.INCONCLUSIVE, Outcome.ERROR)
+_PASSING = (Outcome.PASS, Outcome.WARN)
 _DECISIONS = (Decision.CONTINUE, Decision.HOLD, Decision.STOP)
 
 
@@ -60,10 +63,10 @@ class Evidence:
     decision: Decision
     verdict: str | None
     message: str
-    missing: bool
-    """Whether something is not known that should be by now: not that more of it is wanted."""
+    missing_since: datetime | None
+    """Since when something has not been known that should be: not that more of it is wanted. Of a short while nothing is said."""
     gates: tuple[CanaryGate, ...] = ()
-    looks: tuple[TakeCanaryLook, ...] = ()
+    looks: tuple[TakeLook, ...] = ()
     wake_at: datetime | None = None
 
 
@@ -71,24 +74,25 @@ class Evidence:
 class _Judged:
     gate: CanaryGate
     decision: Decision
-    missing: bool
-    looks: tuple[TakeCanaryLook, ...] = ()
+    missing_since: datetime | None
+    looks: tuple[TakeLook, ...] = ()
     wake_at: datetime | None = None
 
 
 def gather(moment: Moment) -> Evidence:
     """The evidence of the current stage. Without gates everything passes, as there is nothing to ask."""
     if moment.spec is None:
-        return Evidence(Decision.HOLD, None, moment.scene.canary.problem, missing=False, gates=moment.status.gates)
+        return Evidence(Decision.HOLD, None, moment.scene.canary.problem, None, gates=moment.status.gates)
     if moment.phase not in JUDGED:
-        return Evidence(Decision.HOLD, moment.status.verdict, "", missing=False, gates=moment.status.gates)
+        return Evidence(Decision.HOLD, moment.status.verdict, "", None, gates=moment.status.gates)
     start = moment.since + _warmup(moment)
     asked = moment.phase is not CanaryPhase.STEPPING or moment.status.weight == moment.step_weight
     looking = moment.phase in LOOKING and asked and moment.now >= start and reached(moment)
     rows = [_judge(moment, use, looking) for use in moment.gate_uses]
     if not rows:
-        return Evidence(Decision.CONTINUE, None, "no gate", missing=False)
+        return Evidence(Decision.CONTINUE, None, "no gate", None)
     leading = max(rows, key=lambda row: (_DECISIONS.index(row.decision), _badness(row.gate)))
+    missing = [row.missing_since for row in rows if row.missing_since is not None]
     wakes = [row.wake_at for row in rows if row.wake_at is not None]
     if moment.phase in LOOKING and moment.now < start:
         wakes.append(start)
@@ -96,7 +100,7 @@ def gather(moment: Moment) -> Evidence:
         leading.decision,
         leading.gate.verdict,
         f"{leading.gate.name}: {leading.gate.message}"[:MAX_MESSAGE],
-        missing=looking and any(row.missing for row in rows),
+        missing_since=min(missing) if looking and missing and moment.now - min(missing) >= GRACE else None,
         gates=tuple(row.gate for row in rows),
         looks=tuple(look for row in rows for look in row.looks),
         wake_at=min(wakes, default=None),
@@ -127,7 +131,7 @@ def _judge(moment: Moment, use: GateUse, looking: bool) -> _Judged:  # noqa: FBT
     problem = _problem(view)
     if view is None or view.spec is None or problem:
         held = record.model_copy(update={"verdict": Outcome.INCONCLUSIVE, "message": problem})
-        return _Judged(held, Decision.HOLD, missing=True)
+        return _Judged(held, Decision.HOLD, moment.since + _warmup(moment))
     if (record.uid, record.generation) != (view.uid, view.generation):
         record = CanaryGate(name=use.name, uid=view.uid, generation=view.generation)
     analysis = moment.spec.analysis if moment.spec is not None else None
@@ -140,11 +144,10 @@ def _judge(moment: Moment, use: GateUse, looking: bool) -> _Judged:  # noqa: FBT
     )
     decision, message = decide(verdict.outcome, dry_run=bool(view.spec.dry_run)), verdict.message
     stale = [check.name for check in checks if _stale(moment, check, tallies[check.name])]
-    unknown = any(tally.newest in _NO_EVIDENCE for tally in tallies.values())
     if decision is Decision.CONTINUE and stale and not view.spec.dry_run:
         decision, message = Decision.HOLD, f"{stale[0]}: not measured lately"
     looks, wake_at = _looks(moment, use, view, checks, tallies) if looking else ((), None)
-    overdue = any(_overdue(moment, check, tallies[check.name]) for check in checks)
+    missing = [since for check in checks if (since := _missing_since(moment, check, tallies[check.name])) is not None]
     gate = record.model_copy(
         update={
             "verdict": str(verdict.outcome),
@@ -152,7 +155,7 @@ def _judge(moment: Moment, use: GateUse, looking: bool) -> _Judged:  # noqa: FBT
             "tallies": tuple(_row(name, tally) for name, tally in tallies.items()),
         }
     )
-    return _Judged(gate, decision, missing=unknown or overdue, looks=looks, wake_at=wake_at)
+    return _Judged(gate, decision, min(missing, default=None), looks=looks, wake_at=wake_at)
 
 
 def _problem(view: GateView | None) -> str:
@@ -219,16 +222,20 @@ def _stale(moment: Moment, check: Check, tally: Tally) -> bool:
     return tally.last_at is None or moment.now - tally.last_at > _patience(check)
 
 
-def _overdue(moment: Moment, check: Check, tally: Tally) -> bool:
-    """Whether a look should have come by now."""
+def _missing_since(moment: Moment, check: Check, tally: Tally) -> datetime | None:
+    """Since when a check has not been known: its looks find nothing out, or do not come. None while it is known."""
     begin = moment.since + _warmup(moment)
-    return moment.now - max(begin, tally.last_at or begin) > _patience(check)
+    overdue = moment.now - max(begin, tally.last_at or begin) > _patience(check)
+    if not overdue and tally.newest not in _NO_EVIDENCE:
+        return None
+    return max(begin, tally.known_at or begin)
 
 
 def _looks(
     moment: Moment, use: GateUse, view: GateView, checks: Sequence[Check], tallies: Mapping[str, Tally]
-) -> tuple[tuple[TakeCanaryLook, ...], datetime | None]:
-    looks: list[TakeCanaryLook] = []
+) -> tuple[tuple[TakeLook, ...], datetime | None]:
+    looks: list[TakeLook] = []
+    subject = Subject("Canary", moment.scene.canary.name, moment.scene.canary.uid)
     wake_at: datetime | None = None
     for check in checks:
         tally = tallies[check.name]
@@ -240,7 +247,7 @@ def _looks(
         if due > moment.now:
             continue
         key = (moment.status.stage, view.uid, view.generation, check.name)
-        looks.append(TakeCanaryLook(use.name, key, check, _values(moment, use), tally))
+        looks.append(TakeLook(subject, key, check, _values(moment, use), tally))
     return tuple(looks), wake_at
 
 
@@ -250,24 +257,30 @@ def _values(moment: Moment, use: GateUse) -> dict[str, Json]:
         "canary.name": canary.name,
         "canary.namespace": canary.namespace,
         "canary.target": moment.spec.target.name if moment.spec is not None else "",
+        "canary.service": moment.scene.services.stable,
+        "canary.candidate": moment.scene.services.candidate,
         "canary.revision": status.candidate_revision or "",
         "canary.weight": status.weight,
     }
     return values | {f"args.{name}": text for name, text in use.args.items()}
 
 
-def worth_writing(before: tuple[CanaryGate, ...], after: tuple[CanaryGate, ...]) -> bool:
-    """Whether a crash would lose more than passing looks, so that the gates have to be put on record."""
-    return _essence(before) != _essence(after)
+def worth_writing(before: tuple[CanaryGate, ...], evidence: Evidence, *, lasts: bool) -> bool:
+    """Whether a crash would lose more than passing looks, or people would miss that a gate has come to pass. Where the stage
+    does not last, what follows it tells them."""
+    known = {gate.name for gate in before if gate.verdict in _PASSING}
+    news = any(gate.verdict in _PASSING and gate.name not in known for gate in evidence.gates)
+    missing = evidence.missing_since is not None
+    return (news and lasts) or _essence(before, missing=missing) != _essence(evidence.gates, missing=missing)
 
 
-def _essence(gates: tuple[CanaryGate, ...]) -> list[object]:
+def _essence(gates: tuple[CanaryGate, ...], *, missing: bool) -> list[object]:
     rows: list[object] = []
     for gate in gates:
         bad = [
-            (row.name, row.in_row, row.total, row.failed, row.newest if row.newest in _NO_EVIDENCE else None)
+            (row.name, row.in_row, row.total, row.failed, row.newest if missing else None)
             for row in gate.tallies
-            if row.total or row.newest in _NO_EVIDENCE
+            if row.total or (missing and row.newest in _NO_EVIDENCE)
         ]
         rows.append((gate.name, gate.uid, gate.generation, bad))
     return rows

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sluice.api.canary_status import CanaryPhase as P
-from sluice.api.canary_status import CanaryStatus, FailedRevision, LastMove
-from sluice.planning.canary_evidence import fresh
+from sluice.api.canary_status import CanaryStatus, FailedRevision, LastMove, RouteRecord
+from sluice.planning.canary_evidence import Evidence, fresh
 from sluice.planning.canary_guards import Cause
 from sluice.planning.canary_scene import Moment, plan_hash
 from sluice.planning.canary_transitions import Transition
@@ -15,7 +15,7 @@ MAX_FAILED = 10
 MAX_MESSAGE = 300
 
 
-def enter(moment: Moment, row: Transition, cause: Cause) -> CanaryStatus:
+def enter(moment: Moment, row: Transition, cause: Cause, evidence: Evidence) -> CanaryStatus:
     """The status after the move."""
     status, now = moment.status, moment.now
     message = cause.message[:MAX_MESSAGE]
@@ -32,6 +32,8 @@ def enter(moment: Moment, row: Transition, cause: Cause) -> CanaryStatus:
         "alerted_at": None,
         "no_evidence_since": None,
     }
+    if row.target is P.ROLLING_BACK and evidence.gates:
+        update |= {"gates": evidence.gates, "verdict": evidence.verdict}  # what it was judged by stays to be read
     return status.model_copy(update=update | _EFFECTS.get(row.target, _none)(moment, cause))
 
 
@@ -47,6 +49,7 @@ def _to_rest(moment: Moment, cause: Cause) -> dict[str, Any]:
         "weight": 0,
         "gates": (),
         "hooks": (),
+        "routes": (),
         "verdict": None,
         "in_full": None,
     }
@@ -71,6 +74,7 @@ def _begin(moment: Moment, _: Cause) -> dict[str, Any]:
         "stage": moment.status.stage + 1,
         "gates": (),
         "hooks": (),
+        "routes": (),
         "verdict": None,
         "in_full": None,
         "started_at": moment.now,
@@ -102,16 +106,28 @@ def _trust(moment: Moment, _: Cause) -> dict[str, Any]:
 
 
 def _rest_failed(moment: Moment, _: Cause) -> dict[str, Any]:
-    ended = {"finished_at": moment.now, "step": None, "in_full": None}
+    ended = {"finished_at": moment.now, "step": None, "in_full": None, "routes": ()}
     if moment.phase is P.ROLLING_BACK:
         return ended
     revision = moment.scene.target.revision if moment.scene.target is not None else None
     return ended | {"candidate_revision": revision}
 
 
+def _prepare(moment: Moment, _: Cause) -> dict[str, Any]:
+    """How the routes were is on record before the first of them is touched."""
+    known = {(row.kind, row.name): row for row in moment.status.routes}
+    for route in moment.scene.routes:
+        if route.before is not None:
+            known.setdefault(
+                (route.kind, route.name), RouteRecord(name=route.name, kind=route.kind, before=route.before)
+            )
+    return {"routes": tuple(known.values())}
+
+
 _EFFECTS: dict[P, Callable[[Moment, Cause], dict[str, Any]]] = {
     P.STABLE: _to_rest,
     P.HOLDING: _begin,
+    P.PREPARING: _prepare,
     P.PREVIEWING: _next_stage,
     P.STEPPING: _next_step,
     P.WATCHING: _next_stage,

@@ -85,6 +85,8 @@ def blocked(m: Moment) -> Cause | None:
     if not (target.paused and target.held):
         whose = "is paused by its user; resume it" if target.paused else "is being held"
         return Cause(CanaryReason.HOLDING_TARGET, f"{target.name} {whose}")
+    if (problem := _unsuitable(m)) is not None:
+        return problem
     waiting = [row.name for row in m.scene.dependencies if not row.stable]
     if waiting:
         return Cause(CanaryReason.DEPENDENCY_NOT_STABLE, f"waits for {', '.join(waiting[:3])}")
@@ -92,12 +94,40 @@ def blocked(m: Moment) -> Cause | None:
         return Cause(CanaryReason.AWAITING_SLOT, "as many canaries as are allowed are under way")
     if missing := missing_routes(m):
         return Cause(CanaryReason.ROUTE_NOT_READY, f"{missing[0]} does not exist, or does not name the Service")
-    if problem := unsettled(m):
-        return Cause(CanaryReason.ROUTE_NOT_READY, problem)
+    if m.scene.services.candidate_fits and (trouble := unsettled(m)):
+        return Cause(CanaryReason.ROUTE_NOT_READY, trouble)
     if not out(m):
         return Cause(CanaryReason.CANDIDATE_STARTING, "an earlier candidate is removed")
     if not target.serving:
-        return Cause(CanaryReason.STABLE_NOT_READY, f"{target.name} is not ready itself")
+        why = "is not ready itself" if target.replicas else "has 0 replicas, so nothing could be compared; scale it up"
+        return Cause(CanaryReason.STABLE_NOT_READY, f"{target.name} {why}")
+    return None
+
+
+def _unsuitable(m: Moment) -> Cause | None:
+    """What about the target or its Services does not go with a canary."""
+    target, services = m.scene.target, m.scene.services
+    if target is not None and target.recreate:
+        return Cause(
+            CanaryReason.TARGET_UNSUITABLE,
+            f"{target.name} has the strategy Recreate, so its versions must not run side by side; RollingUpdate is needed",
+        )
+    if m.scene.foreign:
+        return Cause(CanaryReason.CANDIDATE_REFUSED, m.scene.foreign)
+    if not m.routed:
+        return None
+    if not services.found:
+        return Cause(CanaryReason.SERVICE_UNSUITABLE, f'there is no Service "{services.stable}"')
+    if not services.selects:
+        return Cause(
+            CanaryReason.SERVICE_UNSUITABLE, f'Service "{services.stable}" does not select the pods of the target'
+        )
+    if services.both:
+        return Cause(
+            CanaryReason.SERVICE_UNSUITABLE,
+            f'Service "{services.both[0]}" would select the candidate\'s pods too, past the weights; '
+            "let it select by a label of the target's selector",
+        )
     return None
 
 

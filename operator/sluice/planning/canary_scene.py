@@ -10,7 +10,7 @@ from sluice.api import names
 from sluice.api.canary import CanarySpec, CanaryStep, GateUse, Hook, HookPoint
 from sluice.api.canary_status import CanaryPhase, CanaryStatus, ControlAction, FailedRevision
 from sluice.api.durations import parse_duration
-from sluice.planning.canary_actions import CanaryTallyKey
+from sluice.planning.actions import TallyKey
 from sluice.planning.verdicts import Tally
 from sluice.planning.views import GateView
 
@@ -48,6 +48,12 @@ class CanaryView:
     """None when it cannot be read, or must not be acted on; `problem` says why."""
     problem: str
     status: CanaryStatus
+    finalized: bool = True
+    """Whether it has our finalizer, so that it cannot go before what it did is undone."""
+    readable: bool = True
+    """False when the status is not ours: nothing is done then."""
+    control: "ControlRequest | BadControl | None" = None
+    """What its annotation asks for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +81,10 @@ class TargetView:
     available: int
     least_available: int
     """What a rolling update of it leaves: replicas minus maxUnavailable."""
+    recreate: bool = False
+    """Whether its strategy is Recreate: the pods of two versions must not run side by side."""
+    configured: bool = True
+    """Whether its template names the configs as they are, so that its pods have them or get them."""
 
     @property
     def serving(self) -> bool:
@@ -86,7 +96,7 @@ class TargetView:
         """Whether every pod is of the stated template and available, as `kubectl rollout status` has it."""
         seen = self.observed_generation >= self.generation
         whole = self.updated == self.total == self.replicas and self.available >= self.replicas
-        return seen and whole and not self.paused
+        return seen and whole and not self.paused and self.configured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +130,13 @@ class RouteView:
     candidate: int | None
     settled: bool
     """Whether the router has accepted the weights that are stated."""
+    even: bool = True
+    """False where rules of the route divide their requests differently; the weights are then those of the rule with the most
+    for the candidate."""
+    before: str | None = None
+    """What has to be known to give the route back as it was, of a route that the candidate has no part in yet."""
     message: str = ""
-    """Why not, in the words of the route's condition."""
+    """Why it is not settled, in the words of the route's condition."""
 
     @property
     def share(self) -> float:
@@ -133,7 +148,25 @@ class RouteView:
         """Whether the stated weights are these. With weight 0 the candidate need not be named."""
         if weight == 0:
             return not self.candidate and bool(self.stable)
-        return (self.stable, self.candidate) == (FULL - weight, weight)
+        return self.even and (self.stable, self.candidate) == (FULL - weight, weight)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServicesView:
+    """The Services that matter to a canary."""
+
+    stable: str
+    """Name of the Service of the target."""
+    found: bool
+    """Whether it exists."""
+    candidate: str = ""
+    """Name of the candidate's Service."""
+    candidate_fits: bool = True
+    """Whether the candidate's Service is there, with the ports of the target's."""
+    both: tuple[str, ...] = ()
+    """Services of the user's that would send requests to the pods of the candidate, past the weights."""
+    selects: bool = True
+    """Whether the Service of the target selects the target's pods."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +196,16 @@ class ControlRequest:
     by: str = ""
 
 
+@dataclass(frozen=True)
+class BadControl:
+    """An annotation that asks for nothing that there is. It is answered, so that whoever wrote it learns of it."""
+
+    action: str
+    nonce: str
+    problem: str
+    by: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class CanaryScene:
     """All that a canary is judged by."""
@@ -172,16 +215,36 @@ class CanaryScene:
     candidate: CandidateView | None
     routes: Sequence[RouteView]
     """Routes of the spec that exist."""
+    services: ServicesView = field(default_factory=lambda: ServicesView(stable="", found=True))
+    foreign: str = ""
+    """What is in the way of the candidate: an object of somebody else's with its name, or a refusal of the API server's."""
     gates: Mapping[str, GateView] = field(default_factory=dict)
-    tallies: Mapping[CanaryTallyKey, Tally] = field(default_factory=dict)
+    tallies: Mapping[TallyKey, Tally] = field(default_factory=dict)
     """What is remembered of looks; what is not is in the status."""
     hooks: Mapping[str, HookResult] = field(default_factory=dict)
     """What is remembered of hooks, by key."""
-    control: ControlRequest | None = None
+    control: ControlRequest | BadControl | None = None
     dependencies: Sequence[Dependency] = ()
     slot_free: bool = True
     """Whether the cap on canaries at once leaves room."""
     now: datetime
+
+
+SLOT_PHASES = frozenset(
+    {
+        CanaryPhase.PREPARING,
+        CanaryPhase.PREVIEWING,
+        CanaryPhase.STEPPING,
+        CanaryPhase.APPROVING,
+        CanaryPhase.SWITCHING,
+        CanaryPhase.WATCHING,
+        CanaryPhase.KEEPING,
+        CanaryPhase.PROMOTING,
+        CanaryPhase.RETURNING,
+        CanaryPhase.ROLLING_BACK,
+    }
+)
+"""Phases in which a canary takes one of the places that there are for rollouts at once."""
 
 
 def length(text: str | None, default: timedelta) -> timedelta:
@@ -267,6 +330,11 @@ class Moment:
         if spec.blue_green is not None:
             return spec.blue_green.checks
         return spec.gates if self.step is None or self.step.gates is None else self.step.gates
+
+    def route_before(self, route: RouteView) -> str | None:
+        """How a route was before the rollout."""
+        record = next((row for row in self.status.routes if (row.kind, row.name) == (route.kind, route.name)), None)
+        return record.before if record is not None else route.before
 
     @property
     def trusted(self) -> frozenset[str | None]:

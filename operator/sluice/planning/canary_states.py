@@ -137,7 +137,7 @@ def preparing(m: Moment, _: Evidence) -> Doing:
         m.status,
         (*keep_held(m), *traffic.actions),
         CanaryReason.CANDIDATE_STARTING,
-        "the candidate's pods start",
+        m.scene.foreign or "the candidate's pods start",
         wake_at=m.since + _progress(m),
     )
 
@@ -331,3 +331,11 @@ NEEDS_SPEC = frozenset(
     }
 )
 """Phases in which nothing can be done while the spec cannot be acted on: all stays as it is."""
+
+UNDER_WAY = NEEDS_SPEC | {
+    CanaryPhase.PROMOTING,
+    CanaryPhase.RETURNING,
+    CanaryPhase.ROLLING_BACK,
+    CanaryPhase.RESTARTING,
+}
+"""Phases in which a route has been, or may have been, touched."""

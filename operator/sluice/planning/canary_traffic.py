@@ -45,6 +45,11 @@ def unsettled(moment: Moment) -> str:
     return "" if route is None else f"{route.kind} {route.name}: {route.message or 'not accepted yet'}"
 
 
+def refused(moment: Moment) -> str:
+    """What a router says against a route, or what is against the weights in it; empty when nothing is."""
+    return next((route.message for route in moment.scene.routes if not route.settled and route.message), "")
+
+
 def seen(moment: Moment) -> int | None:
     """The weight that the candidate has: of the routes when all agree and are accepted, else of the pods."""
     if moment.routed:
@@ -69,7 +74,7 @@ def reached(moment: Moment) -> bool:
 
 def any_share(moment: Moment) -> bool:
     """Whether a route, a preview too, states that the candidate gets requests."""
-    return any(not route.says(0) for route in moment.scene.routes)
+    return any(route.candidate for route in moment.scene.routes)
 
 
 def move(moment: Moment, weight: int) -> Traffic:
@@ -82,12 +87,13 @@ def move(moment: Moment, weight: int) -> Traffic:
         wanted = moment.preview_weight if route.preview else weight
         if route.says(wanted) or route.stable is None:
             continue
-        if wanted > route.share and not moment.up(weight):
+        if wanted > route.share and not (moment.up(weight) and moment.scene.services.candidate_fits):
             waits = "the candidate is not ready"
         elif wanted < route.share and not _stable_takes(moment):
             waits = "the target has no pods that could take the requests"
         else:
-            actions.append(SetWeights(route.name, route.kind, FULL - wanted, wanted, route.resource_version))
+            before = moment.route_before(route)
+            actions.append(SetWeights(route.name, route.kind, FULL - wanted, wanted, route.resource_version, before))
     return Traffic(tuple(actions), waits or unsettled(moment))
 
 

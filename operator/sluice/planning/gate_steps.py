@@ -19,7 +19,7 @@ from sluice.api.gate import Check, QualityGateSpec
 from sluice.api.pipeline import GateUse, Step
 from sluice.api.reasons import Reason
 from sluice.api.run import CheckFound, CheckTally, GatePart, GateResult, StepPhase, StepStatus
-from sluice.planning.actions import TakeLook
+from sluice.planning.actions import Subject, TakeLook
 from sluice.planning.metrics import interval_of, limits_of
 from sluice.planning.references import UnresolvedReference, substitute
 from sluice.planning.scene import Progress, Scene, Stop
@@ -192,8 +192,7 @@ def _take_looks(step: Step, view: GateView, tallies: Mapping[str, Tally], scene:
             values = {**plain, **_args(step.gate, known)}
         progress.looks.append(
             TakeLook(
-                run=scene.identity.name,
-                run_uid=scene.identity.uid,
+                subject=Subject("PipelineRun", scene.identity.name, scene.identity.uid),
                 key=(step.name, view.uid, view.generation, check.name),
                 check=check,
                 values=values,

@@ -18,9 +18,10 @@ from datetime import datetime, timedelta
 from sluice.api.base import Json
 from sluice.api.data_checks import NumberBounds
 from sluice.api.durations import format_duration, parse_duration
-from sluice.api.gate import Check, MetricCheck
+from sluice.api.gate import Check, MeasureName, MetricCheck, Requests
 from sluice.api.schema import FieldError, invalid, required
 from sluice.planning.references import (
+    CANARY_NAMES,
     IN_QUERIES,
     PLAIN_NAMES,
     Reference,
@@ -43,6 +44,12 @@ MAX_POINTS = 11_000
 """Samples of one series in one answer: what Prometheus allows."""
 MAX_AHEAD = timedelta(minutes=1)
 """How far the source's clock may be ahead of ours."""
+REQUESTS_WINDOW = timedelta(seconds=30)
+"""Window of what is built in, where the check says nothing else."""
+LEAST_WINDOW, LONGEST_WINDOW = timedelta(seconds=1), timedelta(minutes=10)
+REQUESTS_MAX_AGE = timedelta(seconds=15)
+"""What is built in may be this old, or as old as its window is long, where the check says nothing else."""
+QUANTILE = 0.99
 
 _LONGEST_MESSAGE = 500
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/%~@-]*")
@@ -59,10 +66,25 @@ _QUOTES = re.compile(
 
 
 @dataclass(frozen=True)
+class RequestsQuestion:
+    """What is asked of the requests to one Service, as a proxy counts them."""
+
+    measure: MeasureName
+    namespace: str
+    service: str
+    window: timedelta = REQUESTS_WINDOW
+    quantile: float = QUANTILE
+    """Of Latency."""
+    min_requests: int = 1
+    """Fewer within the window are no evidence."""
+
+
+@dataclass(frozen=True)
 class Question:
     """What a metric source is asked: a query as it is sent, and the moment or the window of time that it is about."""
 
     text: str
+    """Empty with `requests`."""
     at: datetime
     window: timedelta | None = None
     """None: an instant query."""
@@ -70,6 +92,8 @@ class Question:
     """Distance of samples, with a window."""
     max_age: timedelta = MAX_AGE
     """Older samples are no evidence. A source that only knows windows looks this far back for an instant query."""
+    requests: RequestsQuestion | None = None
+    """What is built in, instead of a query. A source that cannot answer it raises Misconfigured."""
 
     @property
     def since(self) -> datetime:
@@ -91,6 +115,10 @@ class Series:
 
     labels: Mapping[str, str]
     points: tuple[Point, ...]
+    doubt: str = ""
+    """Why the source itself takes it for no evidence; empty where it does not."""
+    floor: str = ""
+    """Why the true number may be greater; empty where it is exact. Such a number can fail a check, and not pass it."""
 
 
 class Unaskable(Exception):
@@ -108,6 +136,10 @@ def ask(check: Check, values: Mapping[str, Json], escape: Callable[[str], str], 
     Unaskable.
     """
     metric = check.on_metric
+    if metric.requests is not None and metric.query is None:
+        return Question("", now, max_age=_max_age(metric), requests=_requests(metric.requests, values))
+    if metric.query is None or metric.requests is not None:
+        raise Unaskable("exactly one of query, requests is needed")
     quoted = [match.span() for match in _QUOTES.finditer(metric.query) if match[0][0] in "\"'`"]
 
     def write(value: str, at: int) -> str:
@@ -128,8 +160,31 @@ def ask(check: Check, values: Mapping[str, Json], escape: Callable[[str], str], 
     return Question(text, now, parse_duration(metric.range.window), _step(metric), _max_age(metric))
 
 
+def _requests(requests: Requests, values: Mapping[str, Json]) -> RequestsQuestion:
+    """The question that is built in, about the Service that the canary's values name."""
+    named = "canary.service" if requests.of == "Stable" else "canary.candidate"
+    namespace, service = values.get("canary.namespace"), values.get(named)
+    for name, value in (("canary.namespace", namespace), (named, service)):
+        if not value:
+            raise Unaskable(f"requests is for gates of canaries, which say whose: {name} has no value here")
+    return RequestsQuestion(
+        measure=requests.measure,
+        namespace=str(namespace),
+        service=str(service),
+        window=_window(requests),
+        quantile=QUANTILE if requests.quantile is None else requests.quantile,
+        min_requests=requests.min_requests or 1,
+    )
+
+
+def _window(requests: Requests) -> timedelta:
+    return REQUESTS_WINDOW if requests.window is None else parse_duration(requests.window)
+
+
 def _max_age(metric: MetricCheck) -> timedelta:
-    return MAX_AGE if metric.max_age is None else parse_duration(metric.max_age)
+    if metric.max_age is not None:
+        return parse_duration(metric.max_age)
+    return MAX_AGE if metric.requests is None else max(_window(metric.requests), REQUESTS_MAX_AGE)
 
 
 def _step(metric: MetricCheck) -> timedelta:
@@ -154,6 +209,8 @@ def look_at(check: Check, series: Sequence[Series], at: datetime) -> Look:
     numbers = [_reduced(over, values) for values in used]
     value = numbers[0] if metric.reduce is None else _reduced(metric.reduce, numbers)
     outcome, message = judge_value(value, _bounds(metric), _bounds(metric.warn) if metric.warn is not None else None)
+    if outcome is not Outcome.FAIL and (floor := next((one.floor for one in series if one.floor), "")):
+        return Look(at, Outcome.INCONCLUSIVE, message=f"at least {value:g}: {floor}")
     return Look(at, outcome, value if math.isfinite(value) else None, message)
 
 
@@ -161,6 +218,8 @@ def _doubt(metric: MetricCheck, series: Sequence[Series], at: datetime) -> str:
     """Why an answer cannot be judged at all; empty when it can be."""
     if metric.min is None and metric.max is None:
         return "the check has neither min nor max"
+    if doubt := next((one.doubt for one in series if one.doubt), ""):
+        return doubt
     if not series:
         return "no data"
     if len(series) > 1 and metric.reduce is None:
@@ -247,8 +306,10 @@ def check_metric(check: Check, at_path: str) -> Iterator[FieldError]:
         yield from _check_bounds(metric.warn, f"{at_path}.warn")
         if metric.warn.min is None and metric.warn.max is None:
             yield required(f"{at_path}.warn.max", "max, min or both are needed")
-    yield from _check_references(metric, f"{at_path}.query")
+    yield from _check_references(metric.query or "", f"{at_path}.query")
     yield from _check_range(metric, f"{at_path}.range")
+    if metric.requests is not None:
+        yield from _check_requests(metric, metric.requests, at_path)
     failures = metric.failure_limit
     if failures is not None and failures.total and not failures.consecutive:
         yield invalid(
@@ -266,17 +327,28 @@ def _check_bounds(bounds: NumberBounds, at: str) -> Iterator[FieldError]:
         yield invalid(f"{at}.min", bounds.min, f"must not be above max, {bounds.max:g}")
 
 
-def _check_references(metric: MetricCheck, at: str) -> Iterator[FieldError]:
-    for broken in unreadable(metric.query, IN_QUERIES):
+def _check_requests(metric: MetricCheck, requests: Requests, at: str) -> Iterator[FieldError]:
+    window = _window(requests)
+    if not LEAST_WINDOW <= window <= LONGEST_WINDOW:
+        yield invalid(f"{at}.requests.window", requests.window, "must be from 1s to 10m")
+    if metric.range is not None:
+        yield invalid(f"{at}.range", metric.range.to_dict(), "is for a query: requests has its own window")
+    if metric.reduce is not None:
+        yield invalid(f"{at}.reduce", metric.reduce, "is for a query: requests comes to one number")
+
+
+def _check_references(query: str, at: str) -> Iterator[FieldError]:
+    for broken in unreadable(query, IN_QUERIES):
         yield invalid(at, broken, "cannot be read: $(NAME) or $(NAME ?? default), without parentheses inside")
-    for reference in references(metric.query, IN_QUERIES):
+    for reference in references(query, IN_QUERIES):
         if not _is_known(reference):
-            known = ", ".join(("args.NAME", "params.NAME", *PLAIN_NAMES))
+            known = ", ".join(("args.NAME", "params.NAME", *PLAIN_NAMES, *CANARY_NAMES))
             yield invalid(at, str(reference), f"a query has no such reference; allowed: {known}")
 
 
 def _is_known(reference: Reference) -> bool:
-    return reference.path in PLAIN_NAMES or re.fullmatch(r"(args|params)\.[A-Za-z0-9_.-]+", reference.path) is not None
+    named = reference.path in PLAIN_NAMES or reference.path in CANARY_NAMES
+    return named or re.fullmatch(r"(args|params)\.[A-Za-z0-9_.-]+", reference.path) is not None
 
 
 def _check_range(metric: MetricCheck, at: str) -> Iterator[FieldError]:

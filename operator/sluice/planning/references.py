@@ -10,7 +10,8 @@
 Text that does not begin with one of these words belongs to Kubernetes ($(VAR) is a variable of the container) and is left
 as it is; `$$(` is Kubernetes' own escape. What is put in is escaped, so that a value holding `$(X)` stays that text.
 
-Queries of metric checks hold references too, with `$(args.NAME)` besides; there `$$` is nothing special (`IN_QUERIES`).
+Queries of metric checks hold references too, with `$(args.NAME)` and, in gates of canaries, `$(canary.name)` and its like
+(`CANARY_NAMES`) besides; there `$$` is nothing special (`IN_QUERIES`).
 """
 
 import json
@@ -30,7 +31,7 @@ def _syntax(*words: str, escape: str = "") -> re.Pattern[str]:
 
 IN_PODS = _syntax("params", "interval", "run", "steps", escape=r"\$\$|")
 """References in what a pod is given, where `$$` is Kubernetes' escape."""
-IN_QUERIES = _syntax("args", "params", "interval", "run", "steps")
+IN_QUERIES = _syntax("args", "params", "interval", "run", "steps", "canary")
 """References in queries, whose own `$` is left alone."""
 _OUTPUT = re.compile(r"steps\.([^.]+)\.outputs\.([^.]+)")
 _STATE = re.compile(r"steps\.([^.]+)\.(phase|reason)")
@@ -46,6 +47,16 @@ PLAIN_NAMES = (
     "run.pipeline",
     "run.revision",
 )
+CANARY_NAMES = (
+    "canary.name",
+    "canary.namespace",
+    "canary.target",
+    "canary.service",
+    "canary.candidate",
+    "canary.revision",
+    "canary.weight",
+)
+"""What queries of a canary's gates may refer to: `service` is the user's Service, `candidate` that of the candidate."""
 FINALLY_NAMES = ("run.outcome", "run.reason")
 
 

@@ -180,6 +180,8 @@ class Tally:
     first_at: datetime | None = None
     last_at: datetime | None = None
     last_failure: datetime | None = None
+    known_at: datetime | None = None
+    """The newest look that was evidence."""
     newest: Outcome | None = None
     """The newest look's outcome, with `no_data` taken into account."""
     value: float | None = None
@@ -193,8 +195,9 @@ class Tally:
         seen = replace(self, first_at=self.first_at or look.at, last_at=look.at)
         if self.failed:
             return seen
-        seen = replace(seen, message=look.message)
-        if look.outcome in (Outcome.INCONCLUSIVE, Outcome.ERROR):
+        evidence = look.outcome not in (Outcome.INCONCLUSIVE, Outcome.ERROR)
+        seen = replace(seen, message=look.message, known_at=look.at if evidence else self.known_at)
+        if not evidence:
             if limits.no_data is NoData.HOLD:
                 return replace(seen, newest=look.outcome)
             failed = replace(

@@ -9,15 +9,35 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from sluice.api.base import Model
+from sluice.api.canary import CanarySpec
+from sluice.api.canary_status import CanaryStatus
 from sluice.api.gate import QualityGateSpec, QualityGateStatus
 from sluice.api.metric_source import MetricSourceSpec, MetricSourceStatus
-from sluice.api.names import LABEL_PIPELINE, LABEL_TRIGGER, TRIGGER_SCHEDULE
+from sluice.api.names import (
+    ANNOTATION_CONTROL,
+    ANNOTATION_CONTROL_BY,
+    FINALIZER_CANARY,
+    LABEL_PIPELINE,
+    LABEL_TRIGGER,
+    TRIGGER_SCHEDULE,
+)
 from sluice.api.pipeline import DataPipelineSpec, DataPipelineStatus
 from sluice.api.run import PipelineRunSpec, PipelineRunStatus
 from sluice.kube.pods import project_pod
 from sluice.kube.store import Store
+from sluice.planning.canary_controls import requested
+from sluice.planning.canary_scene import SLOT_PHASES, CanaryView
+from sluice.planning.canary_spec import gate_names, steered
 from sluice.planning.observed import PodView
 from sluice.planning.views import GateView, PipelineView, RevisionView, RunView, SourceView
+from sluice.reconcile.workloads import (
+    DeploymentRow,
+    RouteRow,
+    ServiceRow,
+    project_deployment,
+    project_route,
+    project_service,
+)
 from sluice.telemetry.logs import get_logger
 
 ModelT = TypeVar("ModelT", bound=Model)
@@ -29,7 +49,18 @@ BY_PIPELINE = "pipeline"
 LIVE_BY_PIPELINE = "live"
 """Runs that have not ended."""
 BY_GATE = "gate"
-"""Runs with a step that evaluates, or has evaluated, a gate."""
+"""Runs with a step that evaluates, or has evaluated, a gate; canaries that are judged by one."""
+BY_TARGET = "target"
+BY_ROUTE = "route"
+BY_NEED = "need"
+"""Canaries by those that they depend on."""
+BY_CANARY = "canary"
+"""Deployments by the Canary whose target they are."""
+BY_CANDIDATE = "candidate"
+"""Deployments by the Canary whose candidate they are."""
+BY_NAMESPACE = "namespace"
+UNDER_WAY = "underWay"
+"""Canaries that take one of the places for rollouts."""
 WAITING_BY_PIPELINE = "waiting"
 """Runs that have not started, nor ended."""
 
@@ -147,6 +178,34 @@ def project_source(obj: Mapping[str, Any]) -> SourceView:
     )
 
 
+def project_canary(obj: Mapping[str, Any]) -> CanaryView:
+    """A Canary as the planner sees it. A status that cannot be read must not be taken for that of a new Canary."""
+    metadata, notes = obj["metadata"], obj["metadata"].get("annotations") or {}
+    spec, problem = _read(CanarySpec, obj.get("spec") or {})
+    status, readable = CanaryStatus(), True
+    try:
+        status = CanaryStatus.model_validate(obj.get("status") or {})
+    except ValidationError as error:
+        readable = False
+        name = f"{metadata['namespace']}/{metadata['name']}"
+        log.warning(
+            "the status of a canary cannot be read; it is left alone", canary=name, problem=_problem(error, "status")
+        )
+    return CanaryView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        generation=metadata.get("generation", 0),
+        deleting="deletionTimestamp" in metadata,
+        spec=spec,
+        problem=problem,
+        status=status,
+        finalized=FINALIZER_CANARY in (metadata.get("finalizers") or ()),
+        readable=readable,
+        control=requested(notes.get(ANNOTATION_CONTROL), notes.get(ANNOTATION_CONTROL_BY)),
+    )
+
+
 def _read(model: type[ModelT], raw: dict[str, Any]) -> tuple[ModelT | None, str]:
     """(spec, problem): one of the two."""
     try:
@@ -180,6 +239,15 @@ class Caches:
     sources: Store[SourceView]
     """MetricSources."""
     cluster_sources: Store[SourceView]
+    canaries: Store[CanaryView]
+    deployments: Store[DeploymentRow]
+    services: Store[ServiceRow]
+    http_routes: Store[RouteRow]
+    grpc_routes: Store[RouteRow]
+
+    def routes(self, kind: str) -> Store[RouteRow]:
+        """The routes of a kind."""
+        return self.grpc_routes if kind == "GRPCRoute" else self.http_routes
 
     @classmethod
     def empty(cls) -> "Caches":
@@ -205,4 +273,31 @@ class Caches:
             gates=Store("qualitygates", project_gate),
             sources=Store("metricsources", project_source),
             cluster_sources=Store("clustermetricsources", project_source),
+            canaries=Store(
+                "canaries",
+                project_canary,
+                indices={
+                    BY_TARGET: lambda view: [(view.namespace, view.spec.target.name)] if view.spec is not None else [],
+                    BY_NAMESPACE: lambda view: [view.namespace],
+                    BY_ROUTE: lambda view: [
+                        (view.namespace, kind, name) for kind, name, *_ in steered(view.spec, view.status.routes)
+                    ],
+                    BY_GATE: lambda view: [(view.namespace, name) for name in gate_names(view.spec)],
+                    BY_NEED: lambda view: (
+                        [(view.namespace, need.name) for need in view.spec.depends_on] if view.spec is not None else []
+                    ),
+                    UNDER_WAY: lambda view: [""] if view.status.phase in SLOT_PHASES else [],
+                },
+            ),
+            deployments=Store(
+                "deployments",
+                project_deployment,
+                indices={
+                    BY_CANARY: lambda row: [(row.namespace, row.canary)] if row.canary else [],
+                    BY_CANDIDATE: lambda row: [(row.namespace, row.candidate_of)] if row.candidate_of else [],
+                },
+            ),
+            services=Store("services", project_service, indices={BY_NAMESPACE: lambda row: [row.namespace]}),
+            http_routes=Store("httproutes", project_route("HTTPRoute")),
+            grpc_routes=Store("grpcroutes", project_route("GRPCRoute")),
         )

@@ -25,6 +25,7 @@ from sluice.kube.errors import Conflict, KubeError, NotFound
 from sluice.kube.events import EventRecorder, ObjectRef
 from sluice.kube.informer import Informer
 from sluice.kube.resources import (
+    CANARIES,
     CLUSTER_METRIC_SOURCES,
     CONTROLLER_REVISIONS,
     DATA_PIPELINES,
@@ -35,7 +36,8 @@ from sluice.kube.resources import (
     Resource,
 )
 from sluice.kube.store import Cached, Change, Store
-from sluice.planning.actions import CreatePod, CreateRun, Occurrence, Plan, Settings
+from sluice.planning.actions import CreatePod, CreateRun, Occurrence, Plan, Settings, Subject
+from sluice.planning.canary_actions import CanaryPlan
 from sluice.planning.gate_pods import uses_gate, wants_runs
 from sluice.planning.gate_status import plan_gate, plan_source
 from sluice.planning.observed import PodView
@@ -43,6 +45,7 @@ from sluice.planning.pipeline import PipelineScene, current_revision, plan_pipel
 from sluice.planning.run import RunScene, plan_run
 from sluice.planning.views import GateView, PipelineView, RevisionView, RunView, SourceView
 from sluice.reconcile.caches import BY_GATE, BY_PIPELINE, BY_RUN, LIVE_BY_PIPELINE, WAITING_BY_PIPELINE, Caches
+from sluice.reconcile.canaries import CANARY, Canaries
 from sluice.reconcile.executor import Executor
 from sluice.reconcile.measurer import Measurer, Place
 from sluice.reconcile.measures import count_holding, forget_gate, forget_pipeline, record_gates, record_run
@@ -98,6 +101,15 @@ class Engine:
         self._events = EventRecorder(client, instance=instance)
         self._measurer = Measurer(client, self.caches, self._clock, looked=self._looked, answered=self._source_answered)
         self._executor = Executor(client, self.caches, self._clock, self._measurer)
+        self._canaries = Canaries(
+            client,
+            self.caches,
+            self._clock,
+            self._measurer,
+            add=self._add,
+            carry_out=self._carry_out,
+            at_once=settings.canaries_at_once,
+        )
         self._queue = WorkQueue(self._handle, workers=workers, clock=self._clock)
         self._own_write: Key | None = None
         self._run_seen: dict[tuple[str, str], float] = {}
@@ -122,6 +134,7 @@ class Engine:
                 ),
                 Informer(client, QUALITY_GATES, self.caches.gates, namespace=namespace),
                 Informer(client, METRIC_SOURCES, self.caches.sources, namespace=namespace),
+                *self._canaries.informers(client, namespace),
             )
         ]
         if not scope.namespaces:
@@ -138,6 +151,7 @@ class Engine:
             GATE: self._reconcile_gate,
             SOURCE: self._reconcile_source,
             CLUSTER_SOURCE: self._reconcile_source,
+            CANARY: self._canaries.reconcile,
         }
 
     # Starting and stopping ---------------------------------------------------------------------------
@@ -151,6 +165,7 @@ class Engine:
         self.caches.gates.subscribe(self._gate_changed)
         self.caches.sources.subscribe(self._source_changed)
         self.caches.cluster_sources.subscribe(self._source_changed)
+        self._canaries.subscribe()
         for informer in self._watched:
             informer.start()
         await asyncio.gather(*(self._first_list(resource, informer) for resource, informer in self._listed))
@@ -183,6 +198,7 @@ class Engine:
             self._resync.cancel()
         await self._queue.stop(deadline)
         await self._measurer.stop()
+        await self._canaries.stop()
         for informer in self._watched:
             await informer.stop()
         await self._events.close(deadline)
@@ -326,8 +342,8 @@ class Engine:
             self._measurer.answers.pop(change.key, None)
         self._add(Key(SOURCE if namespace else CLUSTER_SOURCE, namespace, name))
 
-    def _looked(self, namespace: str, run: str) -> None:
-        self._queue.add(Key(RUN, namespace, run))
+    def _looked(self, namespace: str, subject: Subject) -> None:
+        self._queue.add(Key(subject.kind, namespace, subject.name))
 
     def _source_answered(self, place: Place) -> None:
         namespace, name = place
@@ -382,6 +398,7 @@ class Engine:
             (QUALITY_GATES, self.caches.gates),
             (METRIC_SOURCES, self.caches.sources),
             (CLUSTER_METRIC_SOURCES, self.caches.cluster_sources),
+            (CANARIES, self.caches.canaries),
         )
 
     def _of(self, kind: str) -> tuple[Resource, Store[Any]]:
@@ -514,14 +531,21 @@ class Engine:
         elif (ended := self._pod_ended.pop(place, None)) is not None:
             metrics.STEP_LAUNCH_SECONDS.observe(now - ended)
 
-    async def _carry_out(self, key: Key, seen: Cached[Any], plan: Plan[Any]) -> None:
+    async def _carry_out(
+        self,
+        key: Key,
+        seen: Cached[Any],
+        plan: Plan[Any] | CanaryPlan,
+        act: Callable[[str, Iterable[Any]], Awaitable[None]] | None = None,
+    ) -> None:
         """The plan's order: `before`, the status, `after`, the Events. Of an object that is gone nothing follows."""
-        await self._executor.run(key.namespace, plan.before)
+        run: Callable[[str, Iterable[Any]], Awaitable[None]] = act or self._executor.run
+        await run(key.namespace, plan.before)
         if plan.status is not None and not await self._write_status(key, seen, plan.status):
             return
         metrics.RECONCILES.labels(key.kind, "unchanged" if plan.status is None else "changed").inc()
         try:
-            await self._executor.run(key.namespace, plan.after)
+            await run(key.namespace, plan.after)
         finally:
             self._record(key, seen, plan.occurrences)
 

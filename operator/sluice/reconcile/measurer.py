@@ -1,7 +1,7 @@
 """Asks metric sources, beside the work queue: a slow source must not keep a worker.
 
 A look is started by a plan (`TakeLook`), runs as a task of its own with a time limit, and is added to the tally of its check.
-Then the run is looked at again. Tallies live here, in memory; what a restart must not lose of them is in the run's
+Then the run or canary is looked at again. Tallies live here, in memory; what a restart must not lose of them is in its
 status, and a look goes on from that. A failure of any kind is a look too: one that found nothing out.
 """
 
@@ -19,7 +19,7 @@ from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
 from sluice.kube.errors import KubeError
 from sluice.kube.resources import SECRETS
-from sluice.planning.actions import TakeLook, TallyKey
+from sluice.planning.actions import Subject, TakeLook, TallyKey
 from sluice.planning.gate_status import Answer
 from sluice.planning.metrics import Unaskable, ask, failed_look, limits_of, look_at
 from sluice.planning.verdicts import Look, Tally
@@ -28,6 +28,7 @@ from sluice.reconcile.caches import Caches
 from sluice.sources.base import Denied, Misconfigured, SourceError, TimedOut
 from sluice.sources.http import Http
 from sluice.sources.registry import build, secrets_of
+from sluice.sources.scrapes import Scrapes
 from sluice.telemetry import metrics
 from sluice.telemetry.logs import get_logger
 
@@ -66,10 +67,10 @@ class Measurer:
         caches: Caches,
         clock: Clock,
         *,
-        looked: Callable[[str, str], None],
+        looked: Callable[[str, Subject], None],
         answered: Callable[[Place], None],
     ) -> None:
-        """`looked(namespace, run)` is called after each look, `answered(place)` when a source begins or ceases to answer."""
+        """`looked(namespace, subject)` is called after each look, `answered(place)` when a source begins or ceases to answer."""
         self.answers: dict[Place, Answer] = {}
         self._client = client
         self._caches = caches
@@ -77,30 +78,31 @@ class Measurer:
         self._looked = looked
         self._answered = answered
         self._http = Http()
+        self._scrapes = Scrapes()
         self._tallies: dict[str, dict[TallyKey, Tally]] = {}
-        """By UID of the run."""
+        """By UID of the run or canary."""
         self._under_way: dict[tuple[str, TallyKey], asyncio.Task[None]] = {}
         self._secrets: dict[Place, _Read] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
 
-    def tallies(self, run_uid: str) -> Mapping[TallyKey, Tally]:
-        """What is remembered of the looks of a run."""
-        return self._tallies.get(run_uid, {})
+    def tallies(self, uid: str) -> Mapping[TallyKey, Tally]:
+        """What is remembered of the looks of a run or a canary."""
+        return self._tallies.get(uid, {})
 
     def start(self, namespace: str, action: TakeLook) -> None:
         """Take the look, unless one is under way for the same check."""
-        key = (action.run_uid, action.key)
+        key = (action.subject.uid, action.key)
         if key in self._under_way:
             return
         task = asyncio.create_task(self._take(namespace, action), name=f"look {action.check.name}")
         self._under_way[key] = task
         task.add_done_callback(lambda _: self._under_way.pop(key, None))
 
-    def forget(self, run_uid: str) -> None:
-        """The run has ended: what is remembered of it is dropped, and what is under way is given up."""
-        self._tallies.pop(run_uid, None)
-        for (uid, _), task in list(self._under_way.items()):
-            if uid == run_uid:
+    def forget(self, uid: str) -> None:
+        """It has ended: what is remembered of it is dropped, and what is under way is given up."""
+        self._tallies.pop(uid, None)
+        for (owner, _), task in list(self._under_way.items()):
+            if owner == uid:
                 task.cancel()
 
     async def stop(self) -> None:
@@ -116,10 +118,10 @@ class Measurer:
     async def _take(self, namespace: str, action: TakeLook) -> None:
         async with self._room:
             look = await self._look(namespace, action)
-        known = self._tallies.setdefault(action.run_uid, {})
+        known = self._tallies.setdefault(action.subject.uid, {})
         tally = known.get(action.key, action.known)
         known[action.key] = tally.with_look(look, limits_of(action.check))
-        self._looked(namespace, action.run)
+        self._looked(namespace, action.subject)
 
     async def _look(self, namespace: str, action: TakeLook) -> Look:
         check, at = action.check, self._clock.now()
@@ -130,7 +132,7 @@ class Measurer:
         place = (source.namespace if source is not None else namespace, name)
         try:
             reader_spec, secrets = await self._ready(namespace, name, source)
-            reader = build(reader_spec, secrets, self._http)
+            reader = build(reader_spec, secrets, self._http, self._scrapes)
             question = ask(check, action.values, reader.escape, at)
             limit = min(parse_duration(reader_spec.timeout or DEFAULT_TIMEOUT).total_seconds(), 60.0)
             try:

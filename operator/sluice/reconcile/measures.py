@@ -1,8 +1,10 @@
-"""What the metrics are told of a run: read off its status before and after a write."""
+"""What the metrics are told of a run or a canary: read off its status before and after a write."""
 
 from collections.abc import Iterable
 
+from sluice.api.canary_status import CanaryPhase
 from sluice.api.run import PipelineRunStatus, StepStatus
+from sluice.planning.canary_scene import CanaryView
 from sluice.planning.views import RunView
 from sluice.telemetry import metrics
 
@@ -66,3 +68,31 @@ def forget_pipeline(namespace: str, name: str) -> None:
     """Drop the series of a pipeline that is gone."""
     for metric in (metrics.RUNS, metrics.RUN_DURATION_SECONDS, metrics.RUN_ACTIVE):
         metric.remove_by_labels({"namespace": namespace, "pipeline": name})
+
+
+def record_canary(old: CanaryView | None, new: CanaryView) -> None:
+    """Say where a canary stands, and count what ended since it was seen last."""
+    place, status = (new.namespace, new.name), new.status
+    metrics.CANARY_WEIGHT.labels(*place).set(status.weight)
+    before = old.status if old is not None and old.uid == new.uid else None
+    if before is None or before.phase is not status.phase:
+        metrics.CANARY_PHASE.remove_by_labels({"namespace": new.namespace, "canary": new.name})
+    metrics.CANARY_PHASE.labels(*place, status.phase).set(1)
+    if before is None:
+        return
+    move = status.last_move
+    moved = move is not None and before.last_move != move
+    if moved and before.phase is CanaryPhase.STEPPING and before.since is not None and move is not None:
+        metrics.CANARY_STEP_SECONDS.observe(max(0.0, (move.at - before.since).total_seconds()))
+    if status.finished_at is None or status.finished_at == before.finished_at or move is None:
+        return
+    result = "Failed" if status.phase is CanaryPhase.FAILED else "Promoted"
+    if status.phase is CanaryPhase.STABLE and before.phase is not CanaryPhase.RETURNING:
+        return
+    metrics.CANARY_ROLLOUTS.labels(*place, result, move.reason).inc()
+
+
+def forget_canary(namespace: str, name: str) -> None:
+    """Drop the series of a canary that is gone."""
+    for metric in (metrics.CANARY_WEIGHT, metrics.CANARY_PHASE, metrics.CANARY_ROLLOUTS):
+        metric.remove_by_labels({"namespace": namespace, "canary": name})

@@ -108,8 +108,13 @@ def _named(key: SecretKey) -> str:
     return f'key "{key.key}" of Secret {namespace}{key.name}'
 
 
-def open_access(spec: MetricSourceSpec, secrets: Mapping[SecretKey, str], http: Http, scheme: str) -> Access:
-    """What `spec` says of reaching a back end whose tokens have the Authorization scheme `scheme`. Raises SourceError."""
+def open_access(
+    spec: MetricSourceSpec, secrets: Mapping[SecretKey, str], http: Http, scheme: str, max_bytes: int = MAX_BYTES
+) -> Access:
+    """What `spec` says of reaching a back end whose tokens have the Authorization scheme `scheme`. Raises SourceError.
+
+    `max_bytes`: the greatest answer where it says nothing of it.
+    """
     limit = parse_duration(spec.timeout) if spec.timeout is not None else TIMEOUT
     seconds = min(max(limit, LEAST_TIMEOUT), LONGEST_TIMEOUT).total_seconds()
     trust = Trust()
@@ -122,7 +127,7 @@ def open_access(spec: MetricSourceSpec, secrets: Mapping[SecretKey, str], http: 
             # Certificates are public, and no text that is to be kept out of messages.
             secrets = {key: text for key, text in secrets.items() if key != spec.tls.ca}
         trust = Trust(ca, spec.tls.server_name, spec.tls.insecure_skip_verify or False)
-    access = Access(http, trust, Limits(seconds, spec.max_bytes or MAX_BYTES), secrets)
+    access = Access(http, trust, Limits(seconds, spec.max_bytes or max_bytes), secrets)
     if spec.bearer is not None and spec.basic is not None:
         raise Misconfigured("bearer and basic are both given: only one can be sent")
     if spec.bearer is not None:

@@ -21,12 +21,17 @@ from typing import Final
 
 from sluice.api.base import Json
 from sluice.api.metric_source import Prometheus
-from sluice.planning.metrics import STEP, Point, Question, Series
+from sluice.planning.metrics import STEP, Point, Question, RequestsQuestion, Series
 from sluice.sources.access import Access
 from sluice.sources.answers import a_list, a_moment, a_pair, an_object, labels
-from sluice.sources.base import BadAnswer, BadQuery
+from sluice.sources.base import BadAnswer, BadQuery, Misconfigured
+from sluice.sources.exposition import Sample
+from sluice.sources.proxies import PROXIES, ProxySeries
+from sluice.sources.requests import STRETCH, Counts, Track, counted, doubtful, measured
 
 _LOOK_BACK: Final = timedelta(minutes=5)
+_FARTHEST_SCRAPE: Final = 15.0
+"""A window is begun by a sample before it: how many seconds before, at least, one is looked for."""
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': "\\x22", "'": "\\x27", "`": "\\x60", "\n": "\\n"})
 
 
@@ -36,6 +41,7 @@ class PrometheusReader:
     def __init__(self, spec: Prometheus, access: Access) -> None:
         self._address = spec.address.rstrip("/")
         self._access = access.with_plain_headers(spec.headers)
+        self._proxy = PROXIES[spec.proxy] if spec.proxy is not None else None
 
     def escape(self, text: str) -> str:
         r"""`text` inside a label value in double quotes: `{path="$(args.path)"}`.
@@ -48,6 +54,8 @@ class PrometheusReader:
 
     async def ask(self, question: Question) -> tuple[Series, ...]:
         """The series that answer `question`. Raises SourceError."""
+        if question.requests is not None:
+            return (await self._measured(question, question.requests),)
         form = {
             "timeout": f"{self._access.limits.seconds:g}s",
             "lookback_delta": _seconds(min(question.max_age, _LOOK_BACK)),
@@ -67,6 +75,28 @@ class PrometheusReader:
             return series
         return _dated(series, await self._asked("query", f"timestamp((\n{question.text}\n))", present))
 
+    async def _measured(self, question: Question, asked: RequestsQuestion) -> Series:
+        """What is built in, from the samples of the proxy's counters as they were scraped.
+
+        They are summed up here and not by `increase`, which misses the first failure of all (its series has no sample
+        before) and guesses what lies beyond the samples.
+        """
+        if self._proxy is None:
+            allowed = ", ".join(PROXIES)
+            raise Misconfigured(f"requests needs prometheus.proxy, the proxy that this Prometheus scrapes: {allowed}")
+        window = asked.window.total_seconds()
+        look_back = window + min(max(window, _FARTHEST_SCRAPE), STRETCH)
+        query = f"{_selector(self._proxy, asked)}[{look_back * 1000:.0f}ms]"
+        form = {"timeout": f"{self._access.limits.seconds:g}s", "time": _timestamp(question.at)}
+        form |= {"partial_response": "false", "deny_partial_response": "1"}
+        series = await self._asked("query", query, form)
+        if not series:
+            return doubtful(f"no data: {self._proxy.witness} of the proxy is not there")
+        tracks = _tracks(self._proxy, self._proxy.key(asked.namespace, asked.service), series)
+        # The oldest of them, since what a replica has counted that is no longer scraped is not known.
+        newest = a_moment(min(track.newest for track in tracks), "the time of a sample")
+        return measured(asked, [track.over(window) for track in tracks], newest)
+
     async def _asked(self, how: str, query: str, form: Mapping[str, str]) -> tuple[Series, ...]:
         return self._series(await self._access.post_form(f"{self._address}/api/v1/{how}", {"query": query, **form}))
 
@@ -79,6 +109,30 @@ class PrometheusReader:
         if warnings := a_list(document.get("warnings") or [], "warnings"):
             raise BadAnswer(f"the answer is partial or doubtful: {self._access.quoted(str(warnings[0]))}")
         return _result(document)
+
+
+def _selector(proxy: ProxySeries, asked: RequestsQuestion) -> str:
+    """The series that `asked` needs, and the witness, which has no such label, of each replica."""
+    wanted = proxy.buckets if asked.measure == "Latency" else proxy.requests
+    service = proxy.pattern(proxy.key(asked.namespace, asked.service))
+    return f'{{__name__=~"{proxy.witness}|{wanted}",{proxy.service}=~"|{service}"}}'
+
+
+def _tracks(proxy: ProxySeries, key: str, series: tuple[Series, ...]) -> list[Track]:
+    """The scrapes of each replica. Samples of one scrape have the same time; the witness is in each."""
+    targets: dict[frozenset[tuple[str, str]], dict[datetime, list[Sample]]] = {}
+    for one in series:
+        target = frozenset((name, text) for name, text in one.labels.items() if name not in proxy.own_labels)
+        pages, name = targets.setdefault(target, {}), one.labels.get("__name__", "")
+        for point in one.points:
+            pages.setdefault(point.at, []).append(Sample(name, one.labels, point.value))
+    tracks = []
+    for pages in targets.values():
+        track = Track()
+        for at in sorted(pages):
+            track.add(at.timestamp(), counted(proxy, pages[at]).get(key, Counts()))
+        tracks.append(track)
+    return tracks
 
 
 def _timestamp(moment: datetime) -> str:

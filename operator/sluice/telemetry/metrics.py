@@ -205,6 +205,33 @@ GATE_SCORE: Final = Gauge(
 GATE_HOLDING: Final = Gauge(
     "sluice_gate_holding", "Steps that their gate holds for want of evidence.", ("namespace", "gate"), registry=REGISTRY
 )
+CANARY_WEIGHT: Final = Gauge(
+    "sluice_canary_weight",
+    "Share of the requests that the candidate was given, in percent.",
+    ("namespace", "canary"),
+    registry=REGISTRY,
+)
+CANARY_PHASE: Final = Gauge(
+    "sluice_canary_phase", "1 for the phase that a canary is in.", ("namespace", "canary", "phase"), registry=REGISTRY
+)
+CANARY_ROLLOUTS: Final = Counter(
+    "sluice_canary_rollouts_total",
+    "Rollouts that ended, by result (Promoted, Failed) and reason.",
+    ("namespace", "canary", "result", "reason"),
+    registry=REGISTRY,
+)
+CANARY_STEP_SECONDS: Final = Histogram(
+    "sluice_canary_step_seconds",
+    "How long a step was held until it passed or failed.",
+    buckets=_DURATION_SECONDS,
+    registry=REGISTRY,
+)
+CANARY_ROLLBACK_SECONDS: Final = Histogram(
+    "sluice_canary_rollback_seconds",
+    "From the decision to roll back until a route had been told to send the candidate nothing.",
+    buckets=_CALL_SECONDS,
+    registry=REGISTRY,
+)
 METRIC_QUERIES: Final = Counter(
     "sluice_metric_queries_total",
     "Questions to metric sources, by result: answered, or the kind of failure.",

@@ -77,6 +77,11 @@ def refused() -> ConnectionFailed:
             Exit.NO,
         ),
         (
+            NotFound(GET, "404 page not found", code=404),
+            "the cluster does not know pipelineruns.sluice.dev; install sluice's CRDs first",
+            Exit.NO,
+        ),
+        (
             Forbidden(GET, 'pipelineruns.sluice.dev is forbidden: User "u" cannot get (403 Forbidden)', code=403),
             'pipelineruns.sluice.dev is forbidden: User "u" cannot get; ask for a role that allows it',
             Exit.NO,

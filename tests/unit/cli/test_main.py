@@ -50,12 +50,14 @@ def test_help_speaks_of_the_program_as_the_user_called_it(path: str, name: str) 
 def test_help_lists_the_verbs() -> None:
     result = sluice("--help")
     assert result.returncode == 0
-    assert all(verb in result.stdout for verb in ("validate", "run", "watch", "logs", "cancel", "version"))
+    assert all(
+        verb in result.stdout for verb in ("validate", "run", "watch", "logs", "cancel", "version", "gate", "canary")
+    )
 
 
-@pytest.mark.parametrize("verb", ["run", "watch", "logs", "cancel"])
+@pytest.mark.parametrize("verb", ["run", "watch", "logs", "cancel", "canary status", "canary watch", "canary promote"])
 def test_a_cluster_that_does_not_answer_is_one_line(verb: str, kubeconfig: Path) -> None:
-    result = sluice(verb, "flights", kubeconfig=kubeconfig)
+    result = sluice(*verb.split(), "flights", kubeconfig=kubeconfig)
     assert result.stderr == (
         'error: cannot reach the API server at http://127.0.0.1:9 (context "nowhere"): Connection refused; '
         "is the cluster up, and is this the right --context?\n"
@@ -79,6 +81,9 @@ def test_debugging_shows_what_happened(kubeconfig: Path) -> None:
         (["run", "x", "--params-file", "/nowhere/p"], "error: --params-file /nowhere/p: No such file or directory"),
         (["logs", "x", "--attempt", "2"], "error: --attempt needs a STEP"),
         (["validate", "/nowhere/p"], "error: /nowhere/p: No such file or directory"),
+        (["canary", "status", "x", "-o", "yaml"], 'error: --output "yaml" is not known; allowed: text, json'),
+        (["canary", "pause", "x", "--timeout", "5"], "error: --timeout must be a duration such as 30s, 15m or 1h30m"),
+        (["canary", "pause"], "Usage: sluice canary pause"),
         (["valdate"], "Usage: sluice"),
         (["run"], "Usage: sluice run"),
     ],

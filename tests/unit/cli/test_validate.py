@@ -110,7 +110,7 @@ def test_valid_objects_have_no_findings() -> None:
             "kind: DataPipeline",
             "kind: DataPipline",
             'a.yaml:2: kind: Unsupported value: "DataPipline": supported values: "DataPipeline", "PipelineRun", '
-            '"QualityGate", "MetricSource", "ClusterMetricSource"; did you mean "DataPipeline"?',
+            '"QualityGate", "Canary", "MetricSource", "ClusterMetricSource"; did you mean "DataPipeline"?',
         ),
         ("kind: DataPipeline\n", "", "a.yaml:1: kind: Required value"),
         ("  name: flights\n", "  labels: {a: b}\n", "a.yaml:3: metadata.name: Required value"),

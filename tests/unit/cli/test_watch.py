@@ -1,17 +1,19 @@
 """`sluice watch`: the exit code, the timeout, and what a user is told who waits for nobody."""
 
 import asyncio
+import io
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from sluice.cli import show_run
+from sluice.cli import reminder, show_run
 from sluice.cli.errors import CliError, Exit
-from sluice.cli.screens import Lines
+from sluice.cli.screens import Lines, Painting
 from sluice.cli.session import Session
 from sluice.cli.watch import watch_run
 from tests.unit.cli.api_server import ScriptedClient
-from tests.unit.cli.runs import NOON, ended, live, run_object
+from tests.unit.cli.runs import NOON, ended, live, run_object, run_state
 
 NAME = "flights-x7k2p"
 REVISION = {"data": {"spec": {"steps": [{"name": "b", "image": "i", "dependsOn": ["a"]}, {"name": "a", "image": "i"}]}}}
@@ -60,7 +62,7 @@ async def test_the_timeout_leaves_the_run_alone() -> None:
 async def test_who_waits_for_nobody_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(show_run, "UNNOTICED", 0.0)
+    monkeypatch.setattr(reminder, "UNNOTICED", 0.0)
     client = SilentClient(objects={f"pipelineruns/{NAME}": [run_object(None)]})
     with pytest.raises(CliError):
         await watch_run(Session(client, "data"), NAME, 0.05)  # type: ignore[arg-type]
@@ -83,3 +85,15 @@ async def test_the_tree_is_that_of_the_revision_where_it_can_be_read(known: bool
     run = run_object("Succeeded", ended("b"), ended("a"), revision="flights-1")
     await show_run.show_run(session(run, **objects), NAME, screen)
     assert screen.places == order
+
+
+def test_a_painting_leaves_its_last_picture() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=100, height=12, force_terminal=True, color_system=None)
+    with Painting(console) as painting:
+        painting.show(run_state("Running", live("a")), ())
+        painting.notify("connected again")
+        painting.show(run_state("Succeeded", ended("a")), ())
+    lines = out.getvalue().splitlines()
+    assert any("connected again" in line for line in lines)
+    assert any("Succeeded" in line for line in lines[-3:])

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
+from sluice.api.canary_status import CanaryPhase
+from sluice.api.crd import definition
 from sluice.api.names import API_VERSION
-from sluice.api.reasons import Reason
+from sluice.api.reasons import CanaryReason, Reason
 from sluice.api.schema import kinds
 from sluice.cli.errors import Exit
+from sluice.planning.canary_controls import ACTIONS
 from sluice.planning.validation import check_manifest
 from sluice.telemetry.metrics import REGISTRY
 
@@ -177,6 +180,24 @@ def test_every_reason_is_documented_and_no_other() -> None:
     assert rows_of("pipelines.md", "Reasons") == {str(reason) for reason in Reason}
 
 
+def test_every_reason_of_a_canary_is_documented_and_no_other() -> None:
+    assert rows_of("canaries.md", "Reasons") == {str(reason) for reason in CanaryReason}
+
+
+def test_every_phase_of_a_canary_is_told_in_words_and_no_other() -> None:
+    assert rows_of("canaries.md", "Phases") == {str(phase) for phase in CanaryPhase}
+
+
+def test_every_request_to_a_canary_is_documented_and_no_other() -> None:
+    assert rows_of("canaries.md", "Asking something of it") == set(ACTIONS)
+
+
+def test_every_group_of_fields_of_a_canary_is_explained() -> None:
+    """The top level of the spec, as it is written in a manifest."""
+    fields = definition(kinds()["Canary"])["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert rows_of("canaries.md", "What a Canary says") == set(fields["properties"])
+
+
 def test_the_troubleshooting_names_reasons_that_exist() -> None:
     found = {name for name in rows_of("operations.md", "Troubleshooting") if name[0].isupper()}
     assert found <= {str(reason) for reason in Reason}
@@ -208,7 +229,7 @@ def generator() -> Any:
     return module
 
 
-@pytest.mark.parametrize("document", ["reference.md", "gates.md"])
+@pytest.mark.parametrize("document", ["reference.md", "gates.md", "canaries.md"])
 def test_what_is_generated_is_fresh(generator: Any, document: str) -> None:
     path = ROOT / "docs" / document
     assert path.read_text(encoding="utf-8") == generator.texts()[path]

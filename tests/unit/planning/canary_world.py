@@ -13,13 +13,13 @@ from typing import Any
 from sluice.api.canary import CanarySpec
 from sluice.api.canary_status import CanaryPhase, CanaryStatus, ControlAction
 from sluice.api.gate import QualityGateSpec, QualityGateStatus
+from sluice.planning.actions import TakeLook, TallyKey
 from sluice.planning.canary import plan_canary
 from sluice.planning.canary_actions import (
     AdoptTarget,
     ApplyCandidate,
     CanaryAction,
     CanaryPlan,
-    CanaryTallyKey,
     DeleteCandidate,
     DisownTarget,
     HoldTarget,
@@ -27,9 +27,10 @@ from sluice.planning.canary_actions import (
     ReleaseTarget,
     RunHook,
     SetWeights,
-    TakeCanaryLook,
 )
+from sluice.planning.canary_controls import requested
 from sluice.planning.canary_scene import (
+    BadControl,
     CanaryScene,
     CanaryView,
     CandidateView,
@@ -149,11 +150,11 @@ class World:
         self.metric: Outcome = Outcome.PASS
         self.broken: set[str] = set()
         """Revisions whose pods never become ready."""
-        self.control: ControlRequest | None = None
+        self.control: ControlRequest | BadControl | None = None
         self.dependencies: list[Dependency] = []
         self.hook_answer = "Succeeded"
         self.hook_effects: dict[tuple[str, int], int] = {}
-        self.tallies: dict[CanaryTallyKey, Tally] = {}
+        self.tallies: dict[TallyKey, Tally] = {}
         self.hooks: dict[str, HookResult] = {}
         self.good_looks: dict[int, datetime] = {}
         self.wake_at: datetime | None = None
@@ -289,6 +290,10 @@ class World:
         """Somebody annotates the Canary."""
         self.control = ControlRequest(action, nonce, "alice")
 
+    def annotate(self, text: str) -> None:
+        """Somebody writes the annotation by hand."""
+        self.control = requested(text, "alice")
+
     def advance(self, **lengths: float) -> None:
         """Time passes."""
         self.now += timedelta(**lengths)
@@ -310,7 +315,7 @@ class World:
         if race is not None:
             race()
         todo: list[CanaryStatus | CanaryAction] = [plan.status] if plan.status is not None else []
-        todo += plan.actions
+        todo += plan.after
         done = False
         for write in todo[:writes]:
             if isinstance(write, CanaryStatus):
@@ -396,7 +401,7 @@ class World:
                 self._delete(action)
             case SetWeights():
                 self._set_weights(scene, action)
-            case TakeCanaryLook():
+            case TakeLook():
                 self._take_look(scene, action)
             case RunHook():
                 self._run_hook(action)
@@ -404,7 +409,7 @@ class World:
                 assert self.deleting
                 self.finalizer = False
         changed = self._image() != before
-        self.writes += changed and not isinstance(action, TakeCanaryLook | RunHook)
+        self.writes += changed and not isinstance(action, TakeLook | RunHook)
         return changed
 
     def _image(self) -> str:
@@ -471,7 +476,7 @@ class World:
         if not route.preview:
             self.weights.append(action.candidate)
 
-    def _take_look(self, scene: CanaryScene, action: TakeCanaryLook) -> None:
+    def _take_look(self, scene: CanaryScene, action: TakeLook) -> None:
         value = {Outcome.PASS: 0.5, Outcome.FAIL: 7.2}.get(self.metric)
         look = Look(self.now, self.metric, value, f"{value} of 1" if value is not None else "no answer")
         known = self.tallies.get(action.key, action.known)

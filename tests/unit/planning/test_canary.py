@@ -390,10 +390,10 @@ def crash_at(world: World, index: int) -> bool:
     count, killed = 0, False
     for _ in world.ticks():
         _, plan = world.plan()
-        writes = len([action for action in plan.actions if "Look" not in type(action).__name__])
+        writes = len([action for action in plan.after if "Look" not in type(action).__name__])
         writes += plan.status is not None
         if not killed and count + writes > index:
-            everything = len(plan.actions) + (plan.status is not None)
+            everything = len(plan.after) + (plan.status is not None)
             world.look(min(index - count, everything - 1))
             killed = True
             continue
@@ -410,7 +410,7 @@ def test_a_converged_canary_writes_nothing() -> None:
     for _ in range(5):
         world.advance(hours=1)
         plan = plan_canary(world.scene())
-        assert (plan.status, plan.actions, plan.occurrences) == (None, (), ())
+        assert (plan.status, plan.after, plan.occurrences) == (None, (), ())
 
 
 def test_the_weight_is_held_for_its_time_and_metrics_are_not_looked_at_before_the_warm_up() -> None:

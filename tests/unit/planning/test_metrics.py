@@ -15,6 +15,7 @@ from sluice.api.gate import Check
 from sluice.planning.metrics import (
     Point,
     Question,
+    RequestsQuestion,
     Series,
     Unaskable,
     ask,
@@ -44,6 +45,11 @@ def check(name: str = "errors", on_no_data: str | None = None, **metric: Any) ->
     bounds = {} if given_bounds else {"max": 0.01}
     row = {"name": name, "onNoData": on_no_data, "metric": {"source": "prom", "query": "q", **bounds, **metric}}
     return Check.model_validate(row)
+
+
+def built_in(measure: str = "ErrorRate", **more: Any) -> dict[str, Any]:
+    """A check on requests instead of a query."""
+    return {"query": None, "requests": {"measure": measure, **more}}
 
 
 def escape(text: str) -> str:
@@ -124,6 +130,66 @@ def test_a_question_looks_back_over_its_window_or_max_age() -> None:
     assert Question("q", AT, timedelta(hours=1)).since == AT - timedelta(hours=1)
 
 
+CANARY: dict[str, Json] = {
+    "canary.namespace": "shop",
+    "canary.service": "pricing",
+    "canary.candidate": "pricing-canary",
+    "canary.weight": 5,
+}
+
+
+@pytest.mark.parametrize(
+    ("metric", "asked", "max_age"),
+    [
+        pytest.param(built_in(), RequestsQuestion("ErrorRate", "shop", "pricing-canary"), 30, id="defaults"),
+        pytest.param(built_in(of="Stable"), RequestsQuestion("ErrorRate", "shop", "pricing"), 30, id="stable"),
+        pytest.param(
+            built_in("Latency", of="Candidate", quantile=0.5, window="1500ms", minRequests=20, failures="5xx"),
+            RequestsQuestion("Latency", "shop", "pricing-canary", timedelta(seconds=1.5), 0.5, 20),
+            15,
+            id="all said",
+        ),
+        pytest.param(
+            {**built_in("Rate", window="5m"), "maxAge": "2s"},
+            RequestsQuestion("Rate", "shop", "pricing-canary", timedelta(minutes=5)),
+            2,
+            id="a maxAge of its own",
+        ),
+    ],
+)
+def test_what_is_built_in_is_asked_of_a_service_of_the_canary(
+    metric: dict[str, Any], asked: RequestsQuestion, max_age: float
+) -> None:
+    question = ask(check(**metric), CANARY, escape, AT)
+    assert question == Question("", AT, max_age=timedelta(seconds=max_age), requests=asked)
+
+
+@pytest.mark.parametrize(
+    ("values", "missing"),
+    [
+        (VALUES, "canary.namespace"),
+        ({**CANARY, "canary.candidate": ""}, "canary.candidate"),
+        ({name: text for name, text in CANARY.items() if name != "canary.candidate"}, "canary.candidate"),
+    ],
+)
+def test_what_is_built_in_cannot_be_asked_outside_of_a_canary(values: dict[str, Json], missing: str) -> None:
+    with pytest.raises(
+        Unaskable, match=f"requests is for gates of canaries, which say whose: {missing} has no value here"
+    ):
+        ask(check(**built_in()), values, escape, AT)
+
+
+@pytest.mark.parametrize("metric", [{"query": None}, {**built_in(), "query": "up"}])
+def test_a_check_asks_one_thing(metric: dict[str, Any]) -> None:
+    with pytest.raises(Unaskable, match="exactly one of query, requests is needed"):
+        ask(check(**metric), CANARY, escape, AT)
+
+
+def test_a_query_may_name_the_canary() -> None:
+    asked = ask(check(query='x{s="$(canary.candidate)"} > $(canary.weight)'), CANARY, escape, AT)
+    assert asked.text == 'x{s="pricing-canary"} > 5'
+
+
 # -- the answer -------------------------------------------------------------------------------------------------------
 
 RANGE = {"range": {"window": "10m"}}
@@ -193,6 +259,16 @@ NO_EVIDENCE = [
     pytest.param({"reduce": "sum", "min": 0}, [series(HUGE), series(HUGE)], "inf is not a measurement", id="overflow"),
     pytest.param({"reduce": "avg", "min": 0}, [series(HUGE), series(HUGE)], "inf is not", id="overflow of avg"),
     pytest.param({"min": None, "max": None}, [series(0)], "neither min nor max", id="no bounds"),
+    pytest.param({}, [Series({}, (), doubt="3 requests, 20 are needed")], "3 requests, 20 are needed", id="doubt"),
+    pytest.param(
+        {"max": 6},
+        [Series({}, series(5).points, floor="the last bucket ends at 5s")],
+        "at least 5: the last bucket ends at 5s",
+        id="a number that may be greater",
+    ),
+    pytest.param(
+        built_in(window="1s"), [series(0, age=16)], "stale: the newest sample is 16s old, maxAge is 15s", id="requests"
+    ),
 ]
 
 
@@ -201,6 +277,11 @@ def test_what_is_no_evidence_is_inconclusive(metric: dict[str, Any], answer: lis
     look = look_at(check(**metric), answer, AT)
     assert (look.outcome, look.value) == (Outcome.INCONCLUSIVE, None)
     assert message in look.message
+
+
+def test_a_number_that_may_be_greater_fails_where_it_is_too_great_already() -> None:
+    look = look_at(check(max=0.5), [Series({}, series(5).points, floor="the last bucket ends at 5s")], AT)
+    assert (look.outcome, look.message) == (Outcome.FAIL, "5 is not <= 0.5")
 
 
 def test_a_clock_that_is_a_little_ahead_is_borne() -> None:
@@ -276,7 +357,25 @@ def test_looks_have_a_distance(text: str | None, seconds: float) -> None:
             {"query": "x $(run.nam)"},
             'm.query: Invalid value: "$(run.nam)": a query has no such reference; allowed: args.NAME, params.NAME, '
             "interval.start, interval.end, interval.start.date, interval.end.date, run.name, run.namespace, run.uid, "
-            "run.pipeline, run.revision",
+            "run.pipeline, run.revision, canary.name, canary.namespace, canary.target, canary.service, "
+            "canary.candidate, canary.revision, canary.weight",
+        ),
+        (
+            {"query": "x $(canary.weights)"},
+            'm.query: Invalid value: "$(canary.weights)": a query has no such reference; allowed: args.NAME, params.NAME, '
+            "interval.start, interval.end, interval.start.date, interval.end.date, run.name, run.namespace, run.uid, "
+            "run.pipeline, run.revision, canary.name, canary.namespace, canary.target, canary.service, "
+            "canary.candidate, canary.revision, canary.weight",
+        ),
+        (built_in(window="999ms"), 'm.requests.window: Invalid value: "999ms": must be from 1s to 10m'),
+        (built_in(window="11m"), 'm.requests.window: Invalid value: "11m": must be from 1s to 10m'),
+        (
+            {**built_in(), "range": {"window": "1m"}},
+            'm.range: Invalid value: {"window":"1m"}: is for a query: requests has its own window',
+        ),
+        (
+            {**built_in(), "reduce": "max"},
+            'm.reduce: Invalid value: "max": is for a query: requests comes to one number',
         ),
         ({"range": {"window": "0s"}}, 'm.range.window: Invalid value: "0s": must be longer than 0s'),
         ({"range": {"window": "1m", "step": "0s"}}, 'm.range.step: Invalid value: "0s": must be longer than 0s'),
@@ -311,6 +410,10 @@ def test_a_check_that_could_say_nothing_is_refused(metric: dict[str, Any], error
         {"range": {"window": "15s"}},
         {"failureLimit": {"consecutive": 2, "total": 3}},
         {"failureLimit": {"total": 0}},
+        {"query": 'x{ns="$(canary.namespace)",s="$(canary.service)",c="$(canary.candidate)"} > $(canary.weight)'},
+        {"query": 'x{a="$(canary.name)",b="$(canary.target)",c="$(canary.revision)"}'},
+        built_in(),
+        {**built_in(window="1s", minRequests=20), "interval": "250ms", "maxAge": "2s"},
     ],
 )
 def test_a_check_that_can_be_asked_has_no_errors(metric: dict[str, Any]) -> None:

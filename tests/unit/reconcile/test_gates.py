@@ -1,5 +1,6 @@
 """Gates on metrics in the engine: a real HTTP source on the loopback address, which answers, fails, and comes back."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,7 +9,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from sluice.api.gate import Check
 from sluice.kube.resources import CLUSTER_METRIC_SOURCES, METRIC_SOURCES, PIPELINE_RUNS, QUALITY_GATES, SECRETS
+from sluice.planning.actions import TakeLook
+from sluice.planning.verdicts import Outcome, Tally
 from tests.unit.reconcile.test_engine import World, started
 
 
@@ -22,6 +26,13 @@ class Source:
         self.asked: list[dict[str, Any]] = []
         self.credentials: list[str | None] = []
         self.now = 0.0
+        self.failures = 0
+        """Of as many requests that its page of a proxy tells of."""
+
+    async def page(self, _request: web.Request) -> web.Response:
+        service = 'service="shop-web-canary-http-80@kubernetesgateway"'
+        rows = (f'traefik_service_requests_total{{code="{code}",{service}}} {self.failures}' for code in (200, 500))
+        return web.Response(text="\n".join(rows))
 
     async def answer(self, request: web.Request) -> web.Response:
         form = dict(await request.post()) if request.method == "POST" else dict(request.query)
@@ -39,6 +50,7 @@ async def source() -> AsyncIterator[Source]:
     made = Source()
     app = web.Application()
     app.router.add_route("*", "/api/v1/query", made.answer)
+    app.router.add_get("/metrics", made.page)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -179,3 +191,37 @@ async def test_a_gate_that_is_deleted_ends_its_looks(world: World, prom: Source)
     asked = len(prom.asked)
     await world.until(lambda: world.phase() == "Failed", turn=10.0)
     assert len(prom.asked) == asked
+
+
+async def test_a_check_on_requests_holds_a_pipeline_that_has_no_candidate(world: World, prom: Source) -> None:
+    apply(world, prom, query=None, requests={"measure": "ErrorRate"})
+    await world.until(lambda: check_of(world).get("reason") == "GateHolding", turn=1.0)
+    assert (
+        "requests is for gates of canaries, which say whose: canary.namespace has no value"
+        in check_of(world)["message"]
+    )
+
+
+async def test_what_was_scraped_of_a_proxy_is_there_at_the_next_look(world: World, prom: Source) -> None:
+    proxy = {"kind": "Traefik", "addresses": [f"{prom.url}/metrics"]}
+    world.api.put(METRIC_SOURCES, {"metadata": {"name": "prom"}, "spec": {"proxy": proxy}})
+    await world.until(lambda: world.engine.caches.sources.get("data", "prom") is not None)
+    metric = {"source": "prom", "requests": {"measure": "ErrorRate", "window": "1s", "minRequests": 4}, "max": 0.1}
+    check = Check.model_validate({"name": "errors", "metric": metric})
+    key = ("5", "gate", 1, "errors")
+    values = {"canary.namespace": "shop", "canary.service": "web", "canary.candidate": "web-canary"}
+    measurer = world.engine._measurer
+
+    async def look() -> Tally:
+        measurer.start("data", TakeLook("none", "canary", key, check, values, Tally()))
+        await asyncio.gather(*measurer._under_way.values())
+        return measurer.tallies("canary")[key]
+
+    first = await look()
+    assert (first.newest, first.message) == (Outcome.INCONCLUSIVE, "no history yet: 1.0s are not covered by samples")
+    prom.failures = 2
+    deadline = asyncio.get_running_loop().time() + 10
+    while not (tally := await look()).failed:
+        assert asyncio.get_running_loop().time() < deadline, tally
+        await asyncio.sleep(0.25)  # the pace of looks; what a proxy counts goes by the real clock
+    assert tally.value == 0.5

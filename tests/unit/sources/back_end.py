@@ -21,6 +21,7 @@ from sluice.planning.verdicts import Look
 from sluice.sources.base import MetricReader
 from sluice.sources.http import Http
 from sluice.sources.registry import build, secrets_of
+from sluice.sources.scrapes import Scrapes
 
 AT = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 EPOCH = int(AT.timestamp())
@@ -170,8 +171,8 @@ def secret(key: str = "key") -> dict[str, str]:
     return {"name": "metrics", "key": key}
 
 
-def reader_of(spec: MetricSourceSpec, http: Http, text: str = SECRET) -> MetricReader:
-    return build(spec, dict.fromkeys(secrets_of(spec), text), http)
+def reader_of(spec: MetricSourceSpec, http: Http, text: str = SECRET, scrapes: Scrapes | None = None) -> MetricReader:
+    return build(spec, dict.fromkeys(secrets_of(spec), text), http, scrapes or Scrapes())
 
 
 def instant(text: str = "up") -> Question:

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from sluice.planning.metrics import Point, Question, Series
+from sluice.planning.metrics import Point, Question, RequestsQuestion, Series, look_at
 from sluice.planning.verdicts import Outcome
-from sluice.sources.base import BadAnswer, BadQuery, SourceError
+from sluice.sources.base import BadAnswer, BadQuery, Misconfigured, SourceError
 from sluice.sources.http import Http
 from sluice.sources.prometheus import PrometheusReader
 from tests.unit.sources.back_end import (
     AT,
     EPOCH,
     BackEnd,
+    check_of,
     instant,
     judged,
     over_ten_minutes,
@@ -177,6 +178,123 @@ async def test_a_long_max_age_does_not_make_the_server_look_back_farther(back_en
     await ask(back_end, http, Question("up", AT, max_age=timedelta(hours=1)))
     (asked,) = back_end.asked
     assert asked.form["lookback_delta"] == "300.000"
+
+
+# -- what a proxy counts ----------------------------------------------------------------------------------------------
+
+TRAEFIK = {"instance": "traefik:9100", "job": "traefik"}
+WEB = {"service": "team-web-http-80@kubernetesgateway", "method": "GET", "protocol": "http"}
+
+
+def matrix(*rows: tuple[dict[str, str], list[tuple[float, float]]]) -> dict[str, Any]:
+    result = [
+        {"metric": {**TRAEFIK, **labels}, "values": [[EPOCH + at, f"{count:g}"] for at, count in samples]}
+        for labels, samples in rows
+    ]
+    return {"status": "success", "data": {"resultType": "matrix", "result": result}}
+
+
+def witness(*times: float, **target: str) -> tuple[dict[str, str], list[tuple[float, float]]]:
+    return {"__name__": "traefik_config_reloads_total", **target}, [(at, 3) for at in times]
+
+
+def requests(
+    code: str, *samples: tuple[float, float], **target: str
+) -> tuple[dict[str, str], list[tuple[float, float]]]:
+    return {"__name__": "traefik_service_requests_total", "code": code, **WEB, **target}, list(samples)
+
+
+async def measure(back_end: BackEnd, http: Http, measure: Any = "ErrorRate", **more: Any) -> Series:
+    spec = spec_of(prometheus={"address": back_end.url, "proxy": "Traefik"})
+    asked = RequestsQuestion(measure, "team", "web", timedelta(seconds=5), **more)
+    (series,) = await reader_of(spec, http).ask(Question("", AT, requests=asked))
+    return series
+
+
+STEADY = requests("200", (-7, 100), (-6, 110), (-1, 160))
+
+
+@pytest.mark.parametrize(
+    ("answer", "number", "value"),
+    [
+        pytest.param(
+            [witness(-7, -6, -1), STEADY, requests("500", (-1, 50))], "ErrorRate", 0.5, id="the first failures"
+        ),
+        pytest.param([witness(-7, -6, -1), STEADY], "Rate", 10, id="a rate"),
+        pytest.param([witness(-6, -1), requests("200", (-1, 9))], "SuccessRate", 1, id="a new Service"),
+        pytest.param(
+            [
+                witness(-6, -3, -1),
+                requests("200", (-6, 100), (-3, 4), (-1, 6)),
+                requests("500", (-6, 9), (-3, 2), (-1, 2)),
+            ],
+            "ErrorRate",
+            0.25,
+            id="began anew",
+        ),
+        pytest.param(
+            [
+                *(witness(-6, -1, instance=name) for name in "ab"),
+                requests("200", (-6, 100), (-1, 110), instance="a"),
+                requests("500", (-6, 0), (-1, 30), instance="b"),
+            ],
+            "ErrorRate",
+            0.75,
+            id="two replicas",
+        ),
+    ],
+)
+async def test_a_measure_comes_from_the_samples_of_counters(
+    answer: list[Any], number: str, value: float, back_end: BackEnd, http: Http
+) -> None:
+    back_end.say(matrix(*answer))
+    series = await measure(back_end, http, number)
+    assert series == Series({}, (Point(AT - timedelta(seconds=1), pytest.approx(value)),))
+
+
+async def test_latency_comes_from_buckets(back_end: BackEnd, http: Http) -> None:
+    name = {"__name__": "traefik_service_request_duration_seconds_bucket", "code": "200", **WEB}
+    counts = {"0.1": (10.0, 15.0), "0.5": (10.0, 20.0), "+Inf": (10.0, 20.0)}
+    rows = [({**name, "le": le}, [(-6.0, before), (-1.0, after)]) for le, (before, after) in counts.items()]
+    back_end.say(matrix(witness(-6, -1), *rows))
+    assert (await measure(back_end, http, "Latency", quantile=0.75)).points[0].value == pytest.approx(0.3)
+    assert back_end.asked[0].form["query"] == (
+        '{__name__=~"traefik_config_reloads_total|traefik_service_request_duration_seconds_bucket",'
+        'service=~"|team-web-http-[0-9]+@kubernetesgateway"}[20000ms]'
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        pytest.param([], "no data: traefik_config_reloads_total of the proxy is not there", id="no proxy"),
+        pytest.param([witness(-3, -1), requests("200", (-3, 1), (-1, 9))], "no history yet", id="just begun"),
+        pytest.param([witness(-7, -6, -1)], "0 requests within 5.0s, minRequests is 1", id="no requests"),
+        pytest.param(
+            [witness(-6, -1), witness(-3, -1, instance="new"), STEADY], "no history yet", id="a replica that is new"
+        ),
+    ],
+)
+async def test_counters_that_say_nothing_are_no_evidence(
+    answer: list[Any], why: str, back_end: BackEnd, http: Http
+) -> None:
+    back_end.say(matrix(*answer))
+    series = await measure(back_end, http)
+    assert not series.points
+    assert why in series.doubt
+
+
+async def test_a_replica_that_is_no_longer_scraped_makes_the_answer_stale(back_end: BackEnd, http: Http) -> None:
+    back_end.say(matrix(witness(-7, -6, -1), STEADY, witness(-10, -4, instance="gone")))
+    series = await measure(back_end, http)
+    check = check_of(query=None, requests={"measure": "ErrorRate", "window": "5s"}, maxAge="3s")
+    assert look_at(check, [series], AT).message == "stale: the newest sample is 4.0s old, maxAge is 3.0s"
+
+
+async def test_a_prometheus_that_names_no_proxy_is_told(http: Http) -> None:
+    asked = Question("", AT, requests=RequestsQuestion("Rate", "team", "web"))
+    with pytest.raises(Misconfigured, match=r"requests needs prometheus.proxy, .*: Traefik"):
+        await reader_of(spec_of(prometheus={"address": "http://prometheus"}), http).ask(asked)
 
 
 # -- texts in queries -------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from sluice.planning.verdicts import Look, Outcome
 from sluice.sources.base import BadAnswer, BadQuery, Denied, Unreachable
 from sluice.sources.http import Http
 from sluice.sources.registry import build, secrets_of
+from sluice.sources.scrapes import Scrapes
 from tests.unit.sources.back_end import check_of, reader_of, secret, spec_of
 from tests.unit.sources.real_prometheus import Exporter, prometheus, until
 from tests.unit.sources.test_tls import certificate
@@ -197,7 +198,7 @@ async def test_a_server_with_tls_and_a_user_is_asked_with_both(tmp_path: Path, h
                 tls={"ca": secret("ca"), "serverName": name},
             )
             texts = {"user": "reader", "password": password, "ca": pem}
-            reader = build(spec, {key: texts[key.key] for key in secrets_of(spec)}, http)
+            reader = build(spec, {key: texts[key.key] for key in secrets_of(spec)}, http, Scrapes())
             check = check_of(query="vector(0.5)")
             return await reader.ask(ask(check, {}, reader.escape, datetime.now(UTC)))
 

@@ -11,17 +11,27 @@ import pytest
 import yaml
 
 from sluice.api.metric_source import BACKENDS, SecretKey
+from sluice.planning.metrics import Question, RequestsQuestion
 from sluice.sources.base import Denied, Misconfigured
 from sluice.sources.http import Http
 from sluice.sources.registry import READERS, build, secrets_of
-from tests.unit.sources.back_end import BackEnd, instant, reader_of, secret, spec_of
+from sluice.sources.scrapes import Scrapes
+from tests.unit.sources.back_end import AT, BackEnd, instant, reader_of, secret, spec_of
 
 EMPTY = {"status": "success", "data": {"resultType": "vector", "result": []}}
 PROMETHEUS = {"address": "http://prometheus"}
+OTHERS: dict[str, dict[str, Any]] = {
+    "http": {**PROMETHEUS, "value": "body.x"},
+    "datadog": {"apiKey": secret(), "applicationKey": secret()},
+    "influxdb": {**PROMETHEUS, "organization": "acme"},
+    "graphite": PROMETHEUS,
+    "new_relic": {"account": 1, "apiKey": secret()},
+    "cloud_watch": {"region": "ap-south-1", "accessKeyId": secret(), "secretAccessKey": secret()},
+}
 
 
 def test_every_back_end_of_the_api_has_a_reader() -> None:
-    assert tuple(READERS) == BACKENDS
+    assert (*READERS, "proxy") == BACKENDS
 
 
 def test_a_source_needs_each_key_of_a_secret_once() -> None:
@@ -52,6 +62,16 @@ def test_every_source_of_the_document_can_be_built(http: Http) -> None:
     assert {name for spec in specs for name in BACKENDS if getattr(spec, name) is not None} == set(BACKENDS)
 
 
+@pytest.mark.parametrize("name", [name for name in READERS if name != "prometheus"])
+async def test_a_source_that_knows_no_proxy_names_those_that_do(name: str, http: Http) -> None:
+    spec = spec_of(**{name: OTHERS[name]})
+    question = Question("", AT, requests=RequestsQuestion("Rate", "team", "web"))
+    with pytest.raises(
+        Misconfigured, match=r"cannot answer requests: prometheus \(with its field proxy\) and proxy can"
+    ):
+        await reader_of(spec, http).ask(question)
+
+
 def test_a_source_without_credentials_needs_none() -> None:
     assert secrets_of(spec_of(prometheus=PROMETHEUS)) == ()
 
@@ -66,7 +86,7 @@ async def test_user_and_password_are_sent_as_basic_authentication(back_end: Back
     back_end.say(EMPTY)
     spec = spec_of(prometheus={"address": back_end.url}, basic={"username": secret("user"), "password": secret("pass")})
     user, password = secrets_of(spec)
-    await build(spec, {user: "ümit", password: "p:w"}, http).ask(instant())
+    await build(spec, {user: "ümit", password: "p:w"}, http, Scrapes()).ask(instant())
     scheme, _, pair = back_end.asked[0].headers["Authorization"].partition(" ")
     assert (scheme, base64.b64decode(pair).decode()) == ("Basic", "ümit:p:w")
 
@@ -87,7 +107,7 @@ def test_a_credential_that_no_header_can_hold_is_denied_without_showing_it(text:
 
 def test_a_credential_that_is_not_there_is_denied(http: Http) -> None:
     with pytest.raises(Denied, match='key "key" of Secret metrics is not there, or the operator may not read it'):
-        build(spec_of(prometheus=PROMETHEUS, bearer=secret()), {}, http)
+        build(spec_of(prometheus=PROMETHEUS, bearer=secret()), {}, http, Scrapes())
 
 
 @pytest.mark.parametrize(

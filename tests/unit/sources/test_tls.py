@@ -18,6 +18,7 @@ from sluice.planning.metrics import Series
 from sluice.sources.base import Denied, Misconfigured, SourceError, Unreachable
 from sluice.sources.http import Http
 from sluice.sources.registry import build
+from sluice.sources.scrapes import Scrapes
 from tests.unit.sources.back_end import BackEnd, instant, secret, spec_of
 
 EMPTY = {"status": "success", "data": {"resultType": "vector", "result": []}}
@@ -57,7 +58,7 @@ async def ask(url: str, ca: str | None, **tls: Any) -> tuple[Series, ...]:
     assert spec.tls is not None
     secrets = {spec.tls.ca: ca} if spec.tls.ca is not None and ca is not None else {}
     async with Http() as http:
-        return await build(spec, secrets, http).ask(instant())
+        return await build(spec, secrets, http, Scrapes()).ask(instant())
 
 
 async def test_a_server_is_believed_whose_authority_is_in_the_secret(tmp_path: Path) -> None:
@@ -110,4 +111,4 @@ async def test_an_authority_that_cannot_be_read_is_told_without_quoting_it(text:
 async def test_an_authority_that_is_not_there_is_denied(http: Http) -> None:
     spec = spec_of(prometheus={"address": "https://x"}, tls={"ca": secret("ca")})
     with pytest.raises(Denied, match='key "ca" of Secret metrics is not there'):
-        build(spec, {}, http)
+        build(spec, {}, http, Scrapes())

@@ -16,7 +16,7 @@ class HookCall:
     canary_uid: str
     action: RunHook
     facts: Mapping[str, Json]
-    """What a request tells of the rollout: target, phase, step, weight, revision."""
+    """What a request tells of the rollout: target, phase, step, weight, revisions."""
 
     @property
     def seconds(self) -> float:

@@ -31,7 +31,7 @@ from tests.unit.sources.test_tls import certificate
 
 UID = "canary-1"
 KEY = f"{UID}/1/BeforeRollout/smoke"
-FACTS = {"target": "pricing", "phase": "Holding", "step": None, "weight": 0, "revision": "r2"}
+FACTS = {"target": "pricing", "phase": "Holding", "step": None, "weight": 0, "candidateRevision": "r2"}
 SECONDS = 20.0
 """How long a test waits for the end of a call."""
 TEMPLATE = {"spec": {"containers": [{"name": "smoke", "image": "busybox", "command": ["true"]}]}}

@@ -27,6 +27,10 @@ LABEL_CANARY = "sluice.dev/canary"
 """On the target of a Canary, with its name: admission holds back new templates of what has it."""
 LABEL_CANDIDATE = "sluice.dev/candidate"
 """On the Deployment, the pods and the Service of a candidate, with the name of the Canary."""
+LABEL_HOOK = "sluice.dev/hook"
+"""On the Job of a hook, with the name of the hook."""
+LABEL_HOOK_OF = "sluice.dev/hook-of"
+"""On the Job of a hook, with the name of the Canary."""
 ANNOTATION_HELD = "sluice.dev/held"
 """On a target that sluice has paused, not its user."""
 HELD = "true"
@@ -93,3 +97,10 @@ def candidate_name(target: str) -> str:
         return f"{target}{tail}"
     tail = f"-{short_hash(target)}{tail}"
     return re.sub(r"[^a-z0-9-]", "-", target)[: MAX_LABEL - len(tail)].rstrip("-") + tail
+
+
+def hook_job_name(canary: str, hook: str, key: str, attempt: int) -> str:
+    """The name of the Job of one attempt of a canary's hook: at most 63 characters, unique by the hash of its key."""
+    tail = f"-{attempt}-{short_hash(key, str(attempt), length=10)}"
+    head = re.sub(r"[^a-z0-9-]", "-", f"{canary}-{hook}")[: MAX_LABEL - len(tail)].rstrip("-")
+    return f"{head}{tail}"

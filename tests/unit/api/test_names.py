@@ -70,6 +70,24 @@ def test_another_run_has_another_name(other: tuple[str, datetime, datetime, str]
     assert names.run_name(*other) != names.run_name("flights", START, END, "r1")
 
 
+@given(canary=SUBDOMAIN, hook=STEP, attempt=st.integers(1, 21))
+def test_the_name_of_a_hooks_job_is_a_host_name_and_says_the_attempt(canary: str, hook: str, attempt: int) -> None:
+    name = names.hook_job_name(canary, hook, f"uid/1/BeforeStep-0/{hook}", attempt)
+    assert is_label(name)
+    assert re.search(rf"-{attempt}-[0-9a-f]{{10}}$", name)
+
+
+def test_jobs_of_different_calls_have_different_names() -> None:
+    keys = ["uid/1/BeforeRollout/c", "uid/11/BeforeRollout/c", "uid/1/BeforeStep-1/c", "uid-2/1/BeforeRollout/c"]
+    found = {names.hook_job_name("a" * 63, "c", key, attempt) for key in keys for attempt in (1, 2, 12)}
+    assert len(found) == len(keys) * 3
+
+
+def test_the_name_of_a_hooks_job_does_not_change_between_releases() -> None:
+    name = names.hook_job_name("pricing", "load-test", "uid-1/1/BeforeRollout/load-test", 1)
+    assert name == "pricing-load-test-1-86aa7fbe21"
+
+
 def test_the_borders_between_the_parts_of_a_hash_count() -> None:
     assert names.short_hash("ab", "c") != names.short_hash("a", "bc")
     assert names.short_hash("ab", "") != names.short_hash("ab")

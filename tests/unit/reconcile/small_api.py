@@ -17,6 +17,7 @@ from sluice.kube.resources import (
     CONTROLLER_REVISIONS,
     DATA_PIPELINES,
     EVENTS,
+    JOBS,
     METRIC_SOURCES,
     PIPELINE_RUNS,
     PODS,
@@ -40,6 +41,7 @@ SERVED = (
     METRIC_SOURCES,
     CLUSTER_METRIC_SOURCES,
     SECRETS,
+    JOBS,
 )
 
 

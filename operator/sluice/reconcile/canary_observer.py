@@ -217,11 +217,12 @@ class CanaryObserver:
         said = router.answer(route)
         message = memory.routes.get((kind, name), "") or (said.message if said.standing is Standing.REFUSED else "")
         before = None
-        if pair is not None and not any((row.kind, row.name) == (kind, name) for row in view.status.routes):
+        if pair is not None:
             try:
                 before = router.remember(route, pair).dump()
             except RoutingError as error:
-                if seen is not None and seen.weights:
+                touched = any((row.kind, row.name) == (kind, name) for row in view.status.routes)
+                if not touched and seen is not None and seen.weights:
                     message = message or str(error)
         share = round(seen.most) if seen is not None and seen.weights else None
         return RouteView(

@@ -1,0 +1,214 @@
+"""Canaries on a real cluster: pods, the Gateway, clients that count, and the proxy's own metrics. Needs the add-on gateway."""
+
+from typing import Any
+
+import pytest
+
+from tests.cluster.kit import Namespace
+from tests.cluster.rollouts import GATE, SOURCE, Rollouts, canary, met, served
+
+pytestmark = pytest.mark.gateway
+
+
+@pytest.fixture
+def rollouts(namespace: Namespace) -> Rollouts:
+    return Rollouts(namespace)
+
+
+def install(rollouts: Rollouts, drain: str = "5", **spec: Any) -> None:
+    rollouts.install(SOURCE, GATE, canary(**spec), drain=drain)
+    rollouts.reaches("Stable", seconds=60)
+
+
+@pytest.mark.parametrize("drain", ["5", "0"])
+async def test_no_request_fails_in_the_canary_of_a_good_version(rollouts: Rollouts, drain: str) -> None:
+    """With pods that go on serving while they drain, and with pods that stop at once."""
+    install(rollouts, drain)
+    route = rollouts.weights()
+
+    def release() -> Any:
+        rollouts.release(PRICING_DRAIN=str(int(drain) + 1))
+        return rollouts.rests("Promoted")
+
+    status, reports = await rollouts.under_load(release)
+    requests, failed = met(reports)
+    assert requests > 1500
+    assert failed == 0, [report.as_json() for report in reports]
+    assert status["stableRevision"]
+    assert "candidateRevision" not in status
+    assert rollouts.weights() == route, "the route is given back as it was"
+    deployment = rollouts.namespace.get("deployment", "pricing")
+    assert not deployment["spec"].get("paused")
+    assert not rollouts.namespace.all_of("deployments", "sluice.dev/candidate=pricing")
+
+
+async def test_no_request_fails_in_a_blue_green_switch(rollouts: Rollouts) -> None:
+    install(rollouts, canary=None, blueGreen={"watch": "8s", "keepOld": "4s"})
+
+    def release() -> Any:
+        rollouts.release(PRICING_DRAIN="6")
+        return rollouts.rests("Promoted")
+
+    _, reports = await rollouts.under_load(release)
+    requests, failed = met(reports)
+    assert requests > 900
+    assert failed == 0, [report.as_json() for report in reports]
+
+
+@pytest.mark.parametrize(("version", "said"), [("failing", "error-rate"), ("slow", "p90")])
+async def test_a_bad_version_is_rolled_back_by_itself(rollouts: Rollouts, version: str, said: str) -> None:
+    steps = {"steps": [{"weight": 50, "hold": "30s"}]}
+    install(rollouts, canary=steps)
+
+    def release() -> Any:
+        rollouts.release(version)
+        return rollouts.rests("GateFailed")
+
+    status, reports = await rollouts.under_load(release)
+    assert status["phase"] == "Failed"
+    assert said in status["message"]
+    assert status["verdict"] == "Fail"
+    requests, failed = met(reports)
+    print(f"{version}: {served(reports, version)} of {requests} requests met the version, {failed} failed")
+    assert failed <= 40
+    assert rollouts.load(60).as_json()["versions"].keys() == {"good"}
+    column = rollouts.namespace.kubectl("get", "canary", "pricing").stdout
+    assert "GateFailed" in column
+    assert said in column
+    assert rollouts.namespace.event("pricing", "GateFailed")["type"] == "Warning"
+    assert rollouts.namespace.get("deployment", "pricing")["spec"]["paused"], "held on the old pods"
+
+
+def test_a_version_that_crashes_at_start_gets_no_request(rollouts: Rollouts) -> None:
+    install(rollouts, progressDeadline="12s")
+    rollouts.release("crashing")
+    status = rollouts.rests("CandidateNotReady")
+    assert status["phase"] == "Failed"
+    assert rollouts.load(60).as_json()["versions"].keys() == {"good"}
+
+
+async def test_a_route_that_is_overwritten_again_and_again_is_put_right(rollouts: Rollouts) -> None:
+    install(rollouts)
+
+    def release() -> Any:
+        rollouts.release(PRICING_DRAIN="6")
+        rollouts.reaches("Stepping")
+        for _ in range(3):
+            rollouts.namespace.kubectl(
+                "patch", "httproute", "pricing", "--type=json", "-p",
+                '[{"op":"replace","path":"/spec/rules/0/backendRefs","value":[{"name":"pricing","port":80}]}]',
+            )  # fmt: skip
+            rollouts.namespace.wait_for(
+                "the weights to be back",
+                lambda: len(rollouts.weights()) == 2 or rollouts.status()["phase"] == "Stable" or None,
+                seconds=10,
+            )
+        return rollouts.rests("Promoted")
+
+    _, reports = await rollouts.under_load(release)
+    assert met(reports)[1] == 0
+
+
+def test_a_third_revision_begins_anew_and_a_revert_ends_it(rollouts: Rollouts) -> None:
+    install(rollouts, canary={"steps": [{"weight": 20, "hold": "10m"}]}, approval={"promotion": "Manual"}, gates=None)
+    stable = rollouts.status()["stableRevision"]
+    rollouts.release(PRICING_DRAIN="6")
+    second = rollouts.reaches("Stepping")
+    rollouts.release(PRICING_DRAIN="7")
+
+    def third() -> Any:
+        status = rollouts.status()
+        anew = status["candidateRevision"] not in (stable, second["candidateRevision"])
+        return status if status["phase"] == "Stepping" and anew else None
+
+    status = rollouts.namespace.wait_for("the third revision at the first step", third, seconds=60)
+    assert status["round"] == second["round"] + 1
+    rollouts.release(PRICING_DRAIN="5")
+    status = rollouts.rests("Reverted")
+    assert status["weight"] == 0
+    assert status["stableRevision"] == stable
+    assert [name for name, _ in rollouts.weights()] == ["pricing"]
+
+
+def test_what_people_ask_for_is_done_and_answered(rollouts: Rollouts) -> None:
+    install(rollouts, canary={"steps": [{"weight": 20, "hold": "10m"}]}, approval={"promotion": "Manual"}, gates=None)
+    cli, namespace = rollouts.namespace.cli, rollouts.namespace
+    rollouts.release(PRICING_DRAIN="6")
+    rollouts.reaches("Stepping")
+    refused = cli("canary", "retry", "pricing")
+    assert refused.returncode == 1
+    assert "retry cannot be done in phase Stepping" in refused.stdout + refused.stderr
+    cli("canary", "pause", "pricing")
+    assert rollouts.status()["paused"]["by"], "the API server knows who asked"
+    cli("canary", "resume", "pricing")
+    cli("canary", "abort", "pricing")
+    status = rollouts.rests("Aborted")
+    assert status["phase"] == "Failed"
+    assert status["control"]["accepted"]
+    namespace.kubectl("annotate", "canary", "pricing", "sluice.dev/control=retry:2", "--overwrite")
+    rollouts.reaches("Stepping")
+    namespace.kubectl("annotate", "canary", "pricing", "sluice.dev/control=promoteInFull:3", "--overwrite")
+    assert rollouts.rests("Promoted")["phase"] == "Stable"
+
+
+def test_a_canary_that_is_deleted_gives_everything_back(rollouts: Rollouts) -> None:
+    install(rollouts, canary={"steps": [{"weight": 20, "hold": "10m"}]}, approval={"promotion": "Manual"}, gates=None)
+    route = rollouts.weights()
+    rollouts.release(PRICING_DRAIN="6")
+    rollouts.reaches("Stepping")
+    rollouts.namespace.kubectl("delete", "canary", "pricing", "--timeout=60s")
+    assert rollouts.weights() == route or [name for name, _ in rollouts.weights()] == ["pricing"]
+    deployment = rollouts.namespace.get("deployment", "pricing")
+    assert "sluice.dev/canary" not in (deployment["metadata"].get("labels") or {})
+    assert "sluice.dev/held" not in (deployment["metadata"].get("annotations") or {})
+    assert not deployment["spec"].get("paused")
+    rollouts.namespace.kubectl("rollout", "status", "deployment/pricing", "--timeout=90s")
+
+
+def test_what_is_in_the_way_is_said(rollouts: Rollouts) -> None:
+    rollouts.install(SOURCE, GATE, canary())
+    rollouts.reaches("Stable", seconds=60)
+    broad = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "everything"},
+        "spec": {"selector": {"team": "quotes"}, "ports": [{"port": 80}]},
+    }
+    rollouts.namespace.apply(broad)
+    label = '{"spec":{"template":{"metadata":{"labels":{"team":"quotes"}}}}}'
+    rollouts.namespace.kubectl("patch", "deployment", "pricing", "-p", label)
+
+    def said() -> Any:
+        status = rollouts.status()
+        return status if status["reason"] == "ServiceUnsuitable" else None
+
+    status = rollouts.namespace.wait_for("the Service to be named", said, seconds=30)
+    assert status["phase"] == "Holding"
+    assert '"everything"' in status["message"]
+    rollouts.namespace.kubectl("delete", "service", "everything")
+    rollouts.reaches("Preparing", "Stepping", seconds=30)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"canary": {"steps": [{"weight": 101}]}}, "spec.canary.steps[0].weight"),
+        ({"canary": {"steps": [{"weight": 50}, {"weight": 20}]}}, "weights have to rise"),
+        ({"gates": None}, "without a gate nothing could stop a bad version"),
+        ({"routing": {}}, "exactly one of gatewayAPI, replicas is needed"),
+    ],
+)
+def test_a_canary_that_cannot_work_is_refused(namespace: Namespace, spec: dict[str, Any], said: str) -> None:
+    refused = namespace.apply(canary(**spec), check=False)
+    assert refused.returncode != 0
+    assert said in refused.stderr
+
+
+def test_a_target_that_does_not_exist_is_waited_for(namespace: Namespace) -> None:
+    namespace.apply(SOURCE, GATE, canary())
+    found = namespace.wait_for(
+        "the target to be missed",
+        lambda: (namespace.get("canary", "pricing").get("status") or {}).get("message"),
+        seconds=20,
+    )
+    assert found == 'there is no Deployment "pricing"'

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.installation import Installation
 from tests.cluster.kit import Namespace
-from tests.cluster.rollouts import GATE, SOURCE, Rollouts, canary, met, served
+from tests.cluster.rollouts import FAST, SLO, SOURCE, Rollouts, canary, met, served
 
 pytestmark = pytest.mark.gateway
 
@@ -16,7 +17,7 @@ def rollouts(namespace: Namespace) -> Rollouts:
 
 
 def install(rollouts: Rollouts, drain: str = "5", **spec: Any) -> None:
-    rollouts.install(SOURCE, GATE, canary(**spec), drain=drain)
+    rollouts.install(SOURCE, SLO, FAST, canary(**spec), drain=drain)
     rollouts.reaches("Stable", seconds=60)
 
 
@@ -55,10 +56,10 @@ async def test_no_request_fails_in_a_blue_green_switch(rollouts: Rollouts) -> No
     assert failed == 0, [report.as_json() for report in reports]
 
 
-@pytest.mark.parametrize(("version", "said"), [("failing", "error-rate"), ("slow", "p90")])
-async def test_a_bad_version_is_rolled_back_by_itself(rollouts: Rollouts, version: str, said: str) -> None:
+@pytest.mark.parametrize(("version", "gate", "said"), [("failing", "slo", "error-rate"), ("slow", "fast", "p90")])
+async def test_a_bad_version_is_rolled_back_by_itself(rollouts: Rollouts, version: str, gate: str, said: str) -> None:
     steps = {"steps": [{"weight": 50, "hold": "30s"}]}
-    install(rollouts, canary=steps)
+    install(rollouts, canary=steps, gates=[{"name": gate}])
 
     def release() -> Any:
         rollouts.release(version)
@@ -166,7 +167,7 @@ def test_a_canary_that_is_deleted_gives_everything_back(rollouts: Rollouts) -> N
 
 
 def test_what_is_in_the_way_is_said(rollouts: Rollouts) -> None:
-    rollouts.install(SOURCE, GATE, canary())
+    rollouts.install(SOURCE, SLO, FAST, canary())
     rollouts.reaches("Stable", seconds=60)
     broad = {
         "apiVersion": "v1",
@@ -189,6 +190,51 @@ def test_what_is_in_the_way_is_said(rollouts: Rollouts) -> None:
     rollouts.reaches("Preparing", "Stepping", seconds=30)
 
 
+@pytest.mark.parametrize("strategy", ["canary", "blueGreen"])
+async def test_the_operator_is_killed_in_every_phase_and_nobody_notices(
+    rollouts: Rollouts, operator: Installation, strategy: str
+) -> None:
+    own = {"canary": None, "blueGreen": {"watch": "10s"}} if strategy == "blueGreen" else {}
+    phases = ["Preparing", "Stepping", "Watching", "Promoting", "Returning"]
+    install(rollouts, **own)
+
+    def release() -> Any:
+        rollouts.release(PRICING_DRAIN="6")
+        weights: list[int] = []
+        for phase in phases:
+            # A phase may be over before it is seen; the operator is then killed in the next.
+            later = phases[phases.index(phase) :]
+            weights.append(rollouts.reaches(*later, "Stable", seconds=90).get("weight", 0))
+            operator.kill("--force", "--grace-period=0")
+        return rollouts.rests("Promoted"), weights
+
+    (status, weights), reports = await rollouts.under_load(release)
+    assert status["round"] == 1, "begun once"
+    rising = weights[: weights.index(max(weights)) + 1]
+    assert rising == sorted(rising)
+    assert met(reports)[1] == 0, [report.as_json() for report in reports]
+
+
+def test_without_a_router_the_share_of_pods_is_the_share_of_requests(rollouts: Rollouts) -> None:
+    """The Service picks the pods of both versions by their labels."""
+    steps = {"steps": [{"weight": 50, "hold": "10m"}]}
+    install(rollouts, routing={"replicas": {}}, canary=steps, approval={"promotion": "Manual"}, gates=None)
+    rollouts.release(PRICING_DRAIN="6")
+    status = rollouts.reaches("Stepping")
+    seen = rollouts.namespace.wait_for(
+        "half of the pods", lambda: rollouts.status() if rollouts.status().get("weight") == 50 else None, seconds=30
+    )
+    assert seen["candidateRevision"] == status["candidateRevision"]
+
+    def candidates() -> int | None:
+        found = rollouts.namespace.get("endpoints", "pricing").get("subsets") or [{}]
+        return len(found[0].get("addresses") or ()) if len(found[0].get("addresses") or ()) == 4 else None
+
+    rollouts.namespace.wait_for("two pods of each version behind the Service", candidates, seconds=30)
+    rollouts.namespace.cli("canary", "promote", "--full", "pricing")
+    assert rollouts.rests("Promoted")["phase"] == "Stable"
+
+
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
@@ -205,7 +251,7 @@ def test_a_canary_that_cannot_work_is_refused(namespace: Namespace, spec: dict[s
 
 
 def test_a_target_that_does_not_exist_is_waited_for(namespace: Namespace) -> None:
-    namespace.apply(SOURCE, GATE, canary())
+    namespace.apply(SOURCE, SLO, FAST, canary())
     found = namespace.wait_for(
         "the target to be missed",
         lambda: (namespace.get("canary", "pricing").get("status") or {}).get("message"),

@@ -131,12 +131,12 @@ class Namespace:
         """The Events about an object."""
         return [row for row in self.all_of("events") if row["involvedObject"]["name"] == name]
 
-    def event(self, name: str, reason: str) -> Manifest:
+    def event(self, name: str, reason: str, seconds: float = 30) -> Manifest:
         """The Event for `reason` about an object, once it is there: Events come after the status."""
         return self.wait_for(
             f"an Event {reason} about {name}",
             lambda: next((row for row in self.events(name) if row["reason"] == reason), None),
-            seconds=30,
+            seconds=seconds,
         )
 
     def running(self, run: str, step: str) -> str:

@@ -1,14 +1,28 @@
 """Canaries on a real cluster: pods, the Gateway, clients that count, and the proxy's own metrics. Needs the add-on gateway."""
 
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cluster.installation import Installation
 from tests.cluster.kit import Namespace
-from tests.cluster.rollouts import FAST, SLO, SOURCE, Rollouts, canary, met, served
+from tests.cluster.prometheus import Prometheus, prometheus
+from tests.cluster.rollouts import FAST, SLO, SOURCE, Rollouts, canary, gate, met, served
 
 pytestmark = pytest.mark.gateway
+
+
+OUTAGE_SECONDS = 60.0
+
+
+@pytest.fixture
+def prom(namespace: Namespace, tmp_path: Path) -> Iterator[Prometheus]:
+    with prometheus(namespace, tmp_path) as made:
+        made.lines = 'errors{service="pricing"} 0.002\n'
+        yield made
 
 
 @pytest.fixture
@@ -56,10 +70,10 @@ async def test_no_request_fails_in_a_blue_green_switch(rollouts: Rollouts) -> No
     assert failed == 0, [report.as_json() for report in reports]
 
 
-@pytest.mark.parametrize(("version", "gate", "said"), [("failing", "slo", "error-rate"), ("slow", "fast", "p90")])
-async def test_a_bad_version_is_rolled_back_by_itself(rollouts: Rollouts, version: str, gate: str, said: str) -> None:
+@pytest.mark.parametrize(("version", "judge", "said"), [("failing", "slo", "error-rate"), ("slow", "fast", "p90")])
+async def test_a_bad_version_is_rolled_back_by_itself(rollouts: Rollouts, version: str, judge: str, said: str) -> None:
     steps = {"steps": [{"weight": 50, "hold": "30s"}]}
-    install(rollouts, canary=steps, gates=[{"name": gate}])
+    install(rollouts, canary=steps, gates=[{"name": judge}])
 
     def release() -> Any:
         rollouts.release(version)
@@ -248,6 +262,48 @@ def test_a_canary_that_cannot_work_is_refused(namespace: Namespace, spec: dict[s
     refused = namespace.apply(canary(**spec), check=False)
     assert refused.returncode != 0
     assert said in refused.stderr
+
+
+def test_one_target_has_one_canary(namespace: Namespace) -> None:
+    namespace.apply(canary())
+    other = canary()
+    other["metadata"]["name"] = "another"
+    refused = namespace.wait_for(
+        "the second to be refused",
+        lambda: done.stderr if (done := namespace.apply(other, check=False)).returncode else None,
+        seconds=20,
+    )
+    assert 'is the target of Canary "pricing" already' in refused
+    moved = canary(target={"apiVersion": "apps/v1", "kind": "Deployment", "name": "other"})
+    assert "cannot be changed" in namespace.apply(moved, check=False).stderr
+
+
+async def test_metrics_that_are_away_hold_the_weight_raise_an_alert_and_promote_when_they_are_back(
+    rollouts: Rollouts, prom: Prometheus
+) -> None:
+    prom.wait_for('errors{service="pricing"}', 0.002)
+    source = {"prometheus": {"address": prom.url}}
+    metric = {"source": "own", "query": 'errors{service="pricing"}', "max": 0.01, "interval": "2s"}
+    rollouts.install(
+        {**SOURCE, "metadata": {"name": "own"}, "spec": source},
+        gate("errors", {"name": "errors", "metric": metric}),
+        canary(
+            gates=[{"name": "errors"}],
+            canary={"steps": [{"weight": 30, "hold": "20s"}]},
+            analysis={"onNoEvidence": {"limit": "15s"}},
+        ),
+    )
+    rollouts.reaches("Stable", seconds=60)
+    rollouts.release(PRICING_DRAIN="6")
+    rollouts.namespace.wait_for("the weight", lambda: rollouts.status().get("weight") == 30 or None, seconds=60)
+    prom.stop()
+    assert rollouts.namespace.event("pricing", "NoEvidence", seconds=90)["type"] == "Warning"
+    await asyncio.sleep(OUTAGE_SECONDS)
+    status = rollouts.status()
+    assert (status["phase"], status["weight"]) == ("Stepping", 30), "neither on nor back"
+    assert status["reason"] == "NoEvidence"
+    prom.start()
+    assert rollouts.rests("Promoted")["phase"] == "Stable"
 
 
 def test_a_target_that_does_not_exist_is_waited_for(namespace: Namespace) -> None:

@@ -4,15 +4,18 @@ from typing import Any
 
 import kopf
 
+from sluice.api.canary import CanarySpec
 from sluice.api.run import PipelineRunSpec
 from sluice.api.schema import FieldError, not_found
 from sluice.kube.client import KubeClient
 from sluice.kube.errors import KubeError, NotFound
 from sluice.kube.resources import DATA_PIPELINES
 from sluice.kube.store import Store
+from sluice.planning.canary_checks import check_change, check_others
+from sluice.planning.canary_scene import CanaryView
 from sluice.planning.validation import check_manifest, check_run, check_run_change
 from sluice.planning.views import PipelineView
-from sluice.reconcile.caches import project_pipeline
+from sluice.reconcile.caches import BY_NAMESPACE, project_pipeline
 
 INVALID = 422
 
@@ -26,6 +29,19 @@ def review_object(manifest: dict[str, Any]) -> None:
     """Raise AdmissionError for a DataPipeline, a QualityGate or a metric source that cannot work."""
     if "deletionTimestamp" not in manifest["metadata"]:
         _refuse(check_manifest(manifest))
+
+
+def review_canary(canaries: Store[CanaryView], manifest: dict[str, Any], old: dict[str, Any] | None) -> None:
+    """Raise AdmissionError for a Canary that cannot work, alone or beside the others of its namespace."""
+    if "deletionTimestamp" in manifest["metadata"]:
+        return
+    _refuse(check_manifest(manifest))
+    spec = CanarySpec.model_validate(manifest["spec"])
+    if old is not None:
+        _refuse(check_change(old.get("spec") or {}, spec))
+    name, namespace = manifest["metadata"].get("name") or "", manifest["metadata"].get("namespace") or "default"
+    others = [view for view in canaries.by_index(BY_NAMESPACE, namespace) if not view.deleting]
+    _refuse(check_others(name, spec, [(view.name, view.spec) for view in others if view.spec is not None]))
 
 
 async def review_run(

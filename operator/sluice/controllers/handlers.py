@@ -37,8 +37,14 @@ def register(registry: kopf.OperatorRegistry, engine: Engine, client: KubeClient
         if operation in ("CREATE", "UPDATE"):
             admission.review_object(dict(body))
 
-    for plural in ("datapipelines", "qualitygates", "canaries", "metricsources", "clustermetricsources"):
+    for plural in ("datapipelines", "qualitygates", "metricsources", "clustermetricsources"):
         kopf.on.validate(GROUP, VERSION, plural, id=plural, registry=registry)(review)  # type: ignore[arg-type]
+
+    @kopf.on.validate(GROUP, VERSION, "canaries", id="canaries", registry=registry)  # type: ignore[arg-type]
+    async def canary_review(body: kopf.Body, old: kopf.BodyEssence | None, operation: str, **_: Any) -> None:
+        if operation in ("CREATE", "UPDATE"):
+            before = dict(old) if operation == "UPDATE" and old else None
+            admission.review_canary(engine.caches.canaries, dict(body), before)
 
     @kopf.on.validate(GROUP, VERSION, "pipelineruns", id="pipelineruns", registry=registry)  # type: ignore[arg-type]
     async def run_review(body: kopf.Body, old: kopf.BodyEssence | None, operation: str, **_: Any) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from sluice.api.canary import CanarySpec, GateUse
 from sluice.api.schema import FieldError, invalid, required, show
@@ -22,6 +23,14 @@ def check_canary(spec: CanarySpec) -> list[FieldError]:
         *_check_hooks(spec),
         *_check_candidate(spec),
     ]
+
+
+def check_change(old: dict[str, Any], new: CanarySpec) -> list[FieldError]:
+    """What may not be changed in a Canary: its target, which is held in its name."""
+    before = (old.get("target") or {}).get("name")
+    if before in (None, new.target.name):
+        return []
+    return [invalid("spec.target.name", new.target.name, f'cannot be changed from "{before}"; make another Canary')]
 
 
 def check_others(name: str, spec: CanarySpec, others: Sequence[tuple[str, CanarySpec]]) -> list[FieldError]:

@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 CLUSTER := $(PYTHON) -m dev.cluster
 DAY ?= 2013-01-01
 
-.PHONY: help demo test check cluster cluster-down kubeconfig image crds bench bench-gates bench-gates-compare lock format clean
+.PHONY: help demo demo-canary test check cluster cluster-down kubeconfig image crds bench bench-gates bench-gates-compare lock format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -38,6 +38,10 @@ image: ## Build the images and load them into the cluster
 
 demo: $(VENV)/.installed cluster ## Run the flights pipeline for one day: make demo DAY=2013-07-04
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m dev.demo $(DAY)
+
+demo-canary: $(VENV)/.installed ## A good version promoted and a bad one rolled back, under load
+	@$(CLUSTER) up --addons metrics,gateway
+	@eval "$$($(CLUSTER) env)" && PYTHONPATH=examples/pricing $(BIN)/python -m dev.demo_canary
 
 test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
 	@$(CLUSTER) up --addons metrics,gateway

@@ -68,7 +68,7 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     if evidence.gates and worth_writing(before.gates, evidence, lasts=_lasts(moment)):
         status = status.model_copy(update={"gates": evidence.gates, "verdict": evidence.verdict})
     elif status.stage != before.stage:
-        status = status.model_copy(update={"verdict": evidence.verdict})
+        status = status.model_copy(update={"verdict": None})  # of the new stage nothing is known yet
     written = _news(before, status.model_copy(update={"weight_seen": seen(moment)}))
     wakes = [wake for wake in (doing.wake_at, alert_at, evidence.wake_at) if wake is not None]
     return CanaryPlan(

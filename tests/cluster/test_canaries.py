@@ -166,6 +166,50 @@ def test_what_people_ask_for_is_done_and_answered(rollouts: Rollouts) -> None:
     assert rollouts.rests("Promoted")["phase"] == "Stable"
 
 
+def test_a_changed_config_is_a_new_revision_and_reaches_every_pod(rollouts: Rollouts) -> None:
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "prices"}, "data": {"apple": "1"}}
+    rollouts.namespace.apply(config)
+    steps = {"steps": [{"weight": 50, "hold": "2s"}]}
+    install(
+        rollouts,
+        canary=steps,
+        gates=None,
+        approval={"promotion": "Manual"},
+        watch="2s",
+        configs=[{"kind": "ConfigMap", "name": "prices"}],
+    )
+    stable = rollouts.status()["stableRevision"]
+    rollouts.namespace.apply({**config, "data": {"apple": "2"}})
+    rollouts.reaches("Approving", seconds=60)
+    assert rollouts.namespace.get("deployment", "pricing")["spec"]["paused"]
+    assert rollouts.namespace.cli("canary", "promote", "pricing").returncode == 0
+    status = rollouts.rests("Promoted")
+    assert status["stableRevision"] != stable
+    template = rollouts.namespace.get("deployment", "pricing")["spec"]["template"]
+    assert template["metadata"]["annotations"]["sluice.dev/configs"]
+    pods = rollouts.namespace.all_of("pods", "app.kubernetes.io/name=pricing")
+    live = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    assert all("sluice.dev/configs" in pod["metadata"]["annotations"] for pod in live)
+
+
+def test_a_canary_waits_for_those_that_it_depends_on(rollouts: Rollouts) -> None:
+    manual = {"gates": None, "approval": {"promotion": "Manual"}, "canary": {"steps": [{"weight": 20, "hold": "2s"}]}}
+    rollouts.install(SOURCE, SLO, canary(**manual, dependsOn=[{"name": "base"}]))
+    rollouts.reaches("Stable", seconds=60)
+    rollouts.release(PRICING_DRAIN="6")
+
+    def waits() -> Any:
+        status = rollouts.status()
+        return status if status["reason"] == "DependencyNotStable" else None
+
+    status = rollouts.namespace.wait_for("the dependency to be named", waits, seconds=30)
+    assert "base" in status["message"]
+    rollouts.namespace.kubectl(
+        "patch", "canary", "pricing", "--type=merge", "-p", '{"spec":{"dependsOn":null}}'
+    )  # fmt: skip
+    rollouts.reaches("Approving", seconds=60)
+
+
 def test_a_canary_that_is_deleted_gives_everything_back(rollouts: Rollouts) -> None:
     install(rollouts, canary={"steps": [{"weight": 20, "hold": "10m"}]}, approval={"promotion": "Manual"}, gates=None)
     route = rollouts.weights()

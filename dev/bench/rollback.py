@@ -304,17 +304,11 @@ async def measure(client: KubeClient, series: Series, image: str) -> list[Figure
     for what, texts in (("rolled back without a fault", measurement.early), ("missed", measurement.missed)):
         for text in texts:
             print(f"{what}: {text}")
-    rows = own_writes(growth)
     return [
         *figures_of(series.name, faults),
         Figure("rollback-early", float(len(measurement.early)), "canaries", "rolled back without a fault"),
         Figure("rollback-missed", float(len(measurement.missed)), "rounds", "without an end"),
-        Figure(
-            "rollback-writes",
-            sum(rows.values()) / measurement.rollbacks if measurement.rollbacks else math.nan,
-            "1/canary",
-            per_step(rows, measurement.rollbacks) + _foreign(growth, namespace),
-        ),
+        writes_of("rollback-writes", growth, measurement.rollbacks, namespace),
         *promoted,
     ]
 
@@ -336,24 +330,22 @@ async def _promote(street: Street, counting: Counting, series: Series, image: st
         await asyncio.sleep(SCRAPE_SECONDS)
     await counting.look()
     growth = counting.taken()
-    rows = own_writes(growth)
     failed = sum(answer.status != 200 for answer in load.answers)
     return [
-        Figure(
-            "promotion-writes",
-            sum(rows.values()) / series.promotions,
-            "1/canary",
-            per_step(rows, series.promotions) + _foreign(growth, street.namespace),
-        ),
+        writes_of("promotion-writes", growth, series.promotions, street.namespace),
         Figure("promotion-failed", float(failed), "requests", f"of {len(load.answers)}"),
     ]
 
 
-def _foreign(growth: Scrape, namespace: str) -> str:
-    """Says so when others had canaries or runs meanwhile; else empty."""
+def writes_of(name: str, growth: Scrape, canaries: int, namespace: str) -> Figure:
+    """The operator's writes for each canary, Events included. The note says so when others had canaries or runs meanwhile."""
+    rows = own_writes(growth)
     ended = growth.by("sluice_canary_rollouts_total", "namespace") + growth.by("sluice_runs_total", "namespace")
     foreign = sum(count for (where,), count in ended.items() if where != namespace)
-    return f"; DISTURBED by {foreign} rollouts or runs of others" if foreign else ""
+    if not canaries:
+        return Figure(name, math.nan, "1/canary", "no canaries")
+    note = per_step(rows, canaries) + (f"; DISTURBED by {foreign} rollouts or runs of others" if foreign else "")
+    return Figure(name, sum(rows.values()) / canaries, "1/canary", note)
 
 
 async def _gateway(client: KubeClient) -> tuple[str, int]:
@@ -366,28 +358,28 @@ async def _gateway(client: KubeClient) -> tuple[str, int]:
         raise LookupError("no Gateway: python3 -m dev.cluster up --addons metrics,gateway") from error
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m dev.bench.rollback", description="Measure rollbacks.")
-    parser.add_argument("--faults", type=_count, default=100, help="of each series, by default 100")
-    parser.add_argument("--at-once", type=_count, default=1, help="canaries that have a fault in the same moment")
-    parser.add_argument("--source", action="append", choices=SOURCES, help="by default both")
-    parser.add_argument("--fault", action="append", choices=CHECKS, help="by default errors")
-    parser.add_argument("--rate", type=float, help="requests a second to each service, by default 60, and 300 to all")
-    parser.add_argument("--window", help="of the check, by default 5s with prometheus and 2s with proxy")
-    parser.add_argument("--interval", help="of its looks, by default 1s with prometheus and 250ms with proxy")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = argparse.ArgumentParser(prog="python -m dev.bench.rollback", description="Measure rollbacks.")
+    options.add_argument("--faults", type=_count, default=100, help="of each series, by default 100")
+    options.add_argument("--at-once", type=_count, default=1, help="canaries that have a fault in the same moment")
+    options.add_argument("--source", action="append", choices=SOURCES, help="by default both")
+    options.add_argument("--fault", action="append", choices=CHECKS, help="by default errors")
+    options.add_argument("--rate", type=float, help="requests a second to each service, by default 60, and 300 to all")
+    options.add_argument("--window", help="of the check, by default 5s with prometheus and 2s with proxy")
+    options.add_argument("--interval", help="of its looks, by default 1s with prometheus and 250ms with proxy")
+    options.add_argument(
         "--lanes", type=_count, help=f"groups made ready side by side, by default {LANES}, 1 with --at-once"
     )
-    parser.add_argument("--promotions", type=int, default=3, help="healthy releases after the faults, by default 3")
-    return parser
+    options.add_argument("--promotions", type=int, default=3, help="healthy releases after the faults, by default 3")
+    return options
 
 
 def _count(text: str) -> int:
-    """A number from 1. Raises ValueError, which argparse reports."""
-    number = int(text)
-    if number < 1:
+    """A number from 1."""
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: give a number from 1")
-    return number
+    return int(text)
 
 
 def series_of(options: argparse.Namespace) -> list[Series]:
@@ -410,7 +402,7 @@ def series_of(options: argparse.Namespace) -> list[Series]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, and say whether the targets are met."""
-    series = series_of(_parser().parse_args(argv))
+    series = series_of(parser().parse_args(argv))
     try:
         figures = asyncio.run(_measure_all(str(Settings.from_environment().kubeconfig), series))
     except (KubeError, TooSlow, LookupError, ConnectionError) as error:

@@ -20,10 +20,11 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from dev import demo
 from dev.bench import counters
@@ -31,8 +32,8 @@ from dev.bench.counters import OPERATOR_NAMESPACE, Scrape
 from dev.bench.figures import Figure, read_ranges, short_of, table
 from dev.bench.measurements.writes import own_writes, per_step
 from dev.bench.recorder import TooSlow
-from dev.bench.requests import Load, post
-from dev.bench.rollback_figures import Fault, NoAnswer, fault_of, figures_of, histogram, parts_table
+from dev.bench.requests import Answer, Load, post
+from dev.bench.rollback_figures import OK, Fault, NoAnswer, fault_of, figures_of, histogram, parts_table, strays
 from dev.bench.shop import CANDIDATE, CHECKS, PORT, SOURCES, STABLE, Judged, Shop, Street, removed
 from dev.cluster import progress
 from dev.cluster.settings import Settings
@@ -56,6 +57,7 @@ ROLLED_BACK_WITHIN = 30.0
 READY_WITHIN = 180.0
 SCRAPE_SECONDS = 3.0
 
+T = TypeVar("T")
 LoadOf = Callable[[Shop], Load]
 
 
@@ -166,44 +168,50 @@ class Measurement:
             self._rounds -= 1
             number += 1
             pod = self.counting.pod
-            try:
-                await asyncio.gather(*(self._ready(shop, number) for shop in group))
-                async with self._turn:
-                    # Faults come at any time between two scrapes and between two looks.
-                    await asyncio.sleep(self._chance.random())
-                    found = await asyncio.gather(*(self._hurt(shop) for shop in group))
-                await asyncio.gather(*(self.street.reaches(shop, CanaryPhase.FAILED, READY_WITHIN) for shop in group))
-            except (TooSlow, NoAnswer, ConnectionError, TimeoutError) as error:
-                self.missed.append(f"{type(error).__name__}: {error}")
-                progress.say(f"missed: {error}")
-                if not all(shop.phase == CanaryPhase.FAILED for shop in group):
-                    await self._recovered(group)
-                continue
+            await self._each(self._ready(shop, number) for shop in group)
+            async with self._turn:
+                # Faults come at any time between two scrapes and between two looks.
+                await asyncio.sleep(self._chance.random())
+                found = await self._each(self._hurt(shop) for shop in group)
+            await asyncio.gather(*(self._failed(shop) for shop in group))
             self.rollbacks += len(group)
             await self.counting.look()
             if self.counting.pod != pod:
-                self.disturbed += len(group)
+                self.disturbed += len(found)
                 self._rounds += 1
                 continue
             self.faults += found
-            done = sum(fault.parts["whole"] for fault in found) / len(found)
-            progress.say(f"{len(self.faults)} of {self.series.faults}: {done:.2f} s")
+            wholes = ", ".join(f"{fault.parts['whole']:.2f}" for fault in found)
+            progress.say(f"{len(self.faults)} of {self.series.faults}: {wholes} s")
 
-    async def _recovered(self, group: Sequence[Shop]) -> None:
-        """Bring canaries to where the next round begins. Raises TooSlow."""
-        for shop in group:
-            if shop.phase != CanaryPhase.FAILED:
-                await self.street.ask(shop, f"abort:{time.time_ns()}")
-            await self.street.reaches(shop, CanaryPhase.FAILED, READY_WITHIN)
+    async def _each(self, tasks: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+        """What they return, side by side; those that do not come to an end are noted as missed."""
+        found: list[T] = []
+        for result in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(result, (TooSlow, NoAnswer, ConnectionError, TimeoutError)):
+                self.missed.append(f"{type(result).__name__}: {result}")
+                progress.say(f"missed: {self.missed[-1]}")
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                found.append(result)
+        return found
+
+    async def _failed(self, shop: Shop) -> None:
+        """Bring a canary to where the next round begins. Raises TooSlow."""
+        if shop.phase not in (CanaryPhase.ROLLING_BACK, CanaryPhase.FAILED):
+            await self.street.ask(shop, f"abort:{time.time_ns()}")
+        await self.street.reaches(shop, CanaryPhase.FAILED, READY_WITHIN)
 
     async def _ready(self, shop: Shop, number: int) -> None:
         """Bring a canary to weight 50, with a window full of good answers. Raises TooSlow."""
+        load = self.loads[shop.name]
         while True:
+            since, asked = time.time(), len(load.answers)
             if shop.phase == CanaryPhase.FAILED:
                 await self.street.ask(shop, f"retry:{time.time_ns()}")
             else:
                 await self.street.release(shop, CANDIDATE, number)
-            since = time.time()
             await self.street.sees(
                 f"{shop.name} to be at weight 50",
                 lambda: shop.phase == CanaryPhase.STEPPING and shop.share == 50,
@@ -211,18 +219,16 @@ class Measurement:
             )
             for address in await self.street.candidate_addresses(shop):
                 await post(address, PORT, "/fault?failing=0&delay=0")
-            load = self.loads[shop.name]
             answered = len(load.answers)
 
-            async def serves(load: Load = load, answered: int = answered) -> bool:
+            async def serves(answered: int = answered) -> bool:
                 return any(answer.version == CANDIDATE for answer in load.answers[answered:])
 
             await self.street.until(f"{shop.name} to send requests to its candidate", serves, READY_WITHIN)
             await asyncio.sleep(self.series.window + 1)
             if shop.phase == CanaryPhase.STEPPING:
                 return
-            move = shop.moved(CanaryPhase.ROLLING_BACK, since)
-            self.early.append(move.why if move else shop.phase)
+            self.early.append(_why(shop, since, load.answers[asked:]))
             self.rollbacks += 1
             await self.street.reaches(shop, CanaryPhase.FAILED, READY_WITHIN)
 
@@ -230,6 +236,8 @@ class Measurement:
         """Put the fault in, and follow it to the candidate's last answer. Raises TooSlow, NoAnswer."""
         load, fault = self.loads[shop.name], self.series.judged.fault
         start = len(load.answers)
+        if shop.phase != CanaryPhase.STEPPING:
+            raise TooSlow(f"{shop.name} is {shop.phase} before its fault: {shop.moves[-1].why}")
         addresses = await self.street.candidate_addresses(shop)
         answers = await asyncio.gather(*(post(address, PORT, FAULTS[fault]) for address in addresses))
         injected = max((float(answer["at"]) for answer in answers), default=math.nan)
@@ -250,6 +258,18 @@ class Measurement:
         return fault_of(
             injected, decided.at, shop.share_since, load.answers[start:], candidate=CANDIDATE, slow=SLOW[fault]
         )
+
+
+def _why(shop: Shop, since: float, answers: Sequence[Answer]) -> str:
+    """What is known of a rollback without a fault."""
+    moves = [move for move in shop.moves if move.to == CanaryPhase.ROLLING_BACK]
+    newest = next((move for move in reversed(moves) if move.at > since), None)
+    before = next((move for move in reversed(moves) if move.at <= since), None)
+    bad = sum(answer.version == CANDIDATE and answer.status != OK for answer in answers)
+    if newest is None:
+        return f"{shop.name} is {shop.phase}"
+    after = f", {newest.at - before.at:.1f} s after the rollback before" if before is not None else ""
+    return f"{newest.why}{after}; {bad} of its answers since were bad"
 
 
 def _last(load: Load, start: int) -> float:
@@ -293,8 +313,10 @@ async def measure(client: KubeClient, series: Series, image: str) -> list[Figure
             await client.delete(NAMESPACES, None, namespace)
         progress.say(f"namespace {namespace} is being removed")
     faults = measurement.faults
+    answers = [answer for load in measurement.loads.values() for answer in load.answers]
+    stray = strays(answers, CANDIDATE)
     cores = growth.total("process_cpu_seconds_total") / seconds
-    print(f"\n== {series.name}: {series.words}")
+    print(f"\n== {series.name}: {series.words}", flush=True)
     print(parts_table(faults))
     print(histogram([fault.parts["whole"] for fault in faults]))
     print(
@@ -306,6 +328,7 @@ async def measure(client: KubeClient, series: Series, image: str) -> list[Figure
             print(f"{what}: {text}")
     return [
         *figures_of(series.name, faults),
+        Figure("rollback-stray", float(stray), "requests", f"of {len(answers)}: failed, and not by the candidate"),
         Figure("rollback-early", float(len(measurement.early)), "canaries", "rolled back without a fault"),
         Figure("rollback-missed", float(len(measurement.missed)), "rounds", "without an end"),
         writes_of("rollback-writes", growth, measurement.rollbacks, namespace),

@@ -42,8 +42,6 @@ class Fault:
     """When the last request was sent that the candidate answered."""
     met: int
     """Bad answers of the candidate."""
-    stray: int
-    """Bad answers that were not the candidate's: nothing should make any."""
 
     @property
     def parts(self) -> dict[str, float]:
@@ -76,8 +74,12 @@ def fault_of(
         max(answer.ended for answer in ours),
         max(answer.sent for answer in ours),
         len(bad),
-        sum(answer.version != candidate and answer.status != OK for answer in after),
     )
+
+
+def strays(answers: Iterable[Answer], candidate: str) -> int:
+    """Requests that failed and were not answered by the candidate: nothing should make any."""
+    return sum(answer.status != OK and answer.version != candidate for answer in answers)
 
 
 def histogram(samples: Sequence[float], width: float = 0.25) -> str:
@@ -120,7 +122,4 @@ def figures_of(name: str, faults: Sequence[Fault]) -> list[Figure]:
         Figure(f"{name}-p50", percentile(whole, 0.5), "s", f"{len(faults)} faults"),
         Figure(f"{name}-p99", percentile(whole, 0.99), "s", f"most {max(whole, default=math.nan):.3f}"),
         Figure(f"{name}-met", percentile(met, 0.5), "requests", f"most {max(met, default=math.nan):g}"),
-        Figure(
-            "rollback-stray", float(sum(fault.stray for fault in faults)), "requests", "failed, not the candidate's"
-        ),
     ]

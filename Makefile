@@ -9,8 +9,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLUSTER := $(PYTHON) -m dev.cluster
 DAY ?= 2013-01-01
+FAULTS ?= 100
+AT_ONCE ?= 1
 
-.PHONY: help demo demo-canary test check cluster cluster-down kubeconfig image crds bench bench-gates bench-gates-compare lock format clean
+.PHONY: help demo demo-canary test check cluster cluster-down kubeconfig image crds bench bench-gates bench-gates-compare bench-rollback lock format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -74,6 +76,10 @@ bench-gates: $(VENV)/.installed ## Measure a gate of nine checks over 50 million
 
 bench-gates-compare: $(VENV)/.installed ## The same checks over 10 million rows, beside Great Expectations and pandera
 	@$(BIN)/python -m dev.bench.gates_compare
+
+bench-rollback: $(VENV)/.installed ## Measure faults until their rollback: make bench-rollback FAULTS=100 AT_ONCE=1
+	@$(CLUSTER) up --addons metrics,gateway
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m dev.bench.rollback --faults $(FAULTS) --at-once $(AT_ONCE)
 
 lock: ## Resolve the dependencies anew
 	@$(BIN)/python -m pip install --quiet uv

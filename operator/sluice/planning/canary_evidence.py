@@ -17,7 +17,7 @@ from sluice.api.run import CheckTally
 from sluice.planning.actions import Subject, TakeLook
 from sluice.planning.canary_scene import Moment, length
 from sluice.planning.canary_traffic import reached
-from sluice.planning.metrics import interval_of, limits_of
+from sluice.planning.metrics import REQUESTS_WINDOW, interval_of, limits_of
 from sluice.planning.verdicts import (
     BADNESS,
     CheckResult,
@@ -222,9 +222,18 @@ def _stale(moment: Moment, check: Check, tally: Tally) -> bool:
     return tally.last_at is None or moment.now - tally.last_at > _patience(check)
 
 
+def _begin(moment: Moment, check: Check) -> datetime:
+    """When a check is looked at first. A window of requests must not reach back to an earlier candidate, which had the same
+    Service: what that one did is not held against this one."""
+    begin, requests = moment.since + _warmup(moment), check.on_metric.requests
+    if requests is None or moment.status.started_at is None:
+        return begin
+    return max(begin, moment.status.started_at + length(requests.window, REQUESTS_WINDOW))
+
+
 def _missing_since(moment: Moment, check: Check, tally: Tally) -> datetime | None:
     """Since when a check has not been known: its looks find nothing out, or do not come. None while it is known."""
-    begin = moment.since + _warmup(moment)
+    begin = _begin(moment, check)
     overdue = moment.now - max(begin, tally.last_at or begin) > _patience(check)
     if not overdue and tally.newest not in _NO_EVIDENCE:
         return None
@@ -241,7 +250,7 @@ def _looks(
         tally = tallies[check.name]
         if tally.failed:
             continue
-        due = moment.now if tally.last_at is None else tally.last_at + interval_of(check)
+        due = max(_begin(moment, check), moment.now if tally.last_at is None else tally.last_at + interval_of(check))
         wake = due if due > moment.now else moment.now + _patience(check)  # should the look never come back
         wake_at = wake if wake_at is None else min(wake_at, wake)
         if due > moment.now:

@@ -64,7 +64,8 @@ def canary_spec(**fields: Any) -> CanarySpec:
 
 def gate_view(**metric: Any) -> GateView:
     """The gate `slo`: one check on a metric."""
-    rule = {"source": "prom", "query": "q", "max": 1, "interval": "10s", **metric}
+    fields = {"source": "prom", "query": "q", "max": 1, "interval": "10s", **metric}
+    rule = {key: value for key, value in fields.items() if value is not None}
     raw = {"checks": [{"name": "error-rate", "metric": rule}]}
     return GateView(
         namespace=NAMESPACE,

@@ -12,7 +12,7 @@ from sluice.planning.canary_scene import Dependency
 from sluice.planning.canary_states import STATES
 from sluice.planning.canary_transitions import TABLE, diagram
 from sluice.planning.verdicts import Outcome
-from tests.unit.planning.canary_world import World, canary_spec
+from tests.unit.planning.canary_world import World, canary_spec, gate_view
 
 BLUE_GREEN: dict[str, Any] = {
     "canary": None,
@@ -423,3 +423,17 @@ def test_the_weight_is_held_for_its_time_and_metrics_are_not_looked_at_before_th
     assert world.now - begin >= timedelta(minutes=2)
     world.run(until=P.SWITCHING)
     assert world.now - begin >= timedelta(minutes=5)
+
+
+def test_the_requests_of_an_earlier_candidate_are_not_held_against_a_new_one() -> None:
+    """Both have the same Service, so a window that reaches back would count them together."""
+    world = started()
+    measured = gate_view(query=None, requests={"measure": "ErrorRate", "window": "40s"})
+    world.gates["slo"] = measured
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    begun = world.status.started_at
+    assert begun is not None
+    while not world.tallies:
+        world.run_once()
+    assert timedelta(seconds=40) <= world.now - begun < timedelta(seconds=60)

@@ -115,6 +115,12 @@ class Counting:
                 self._sums[key] = self._sums.get(key, 0.0) + value
         self.pod, self._last = pod, now
 
+    async def begin(self) -> None:
+        """Forget what has grown, once what follows the making of objects is written."""
+        await asyncio.sleep(SCRAPE_SECONDS)
+        await self.look()
+        self.taken()
+
     def taken(self) -> Scrape:
         """What has grown until the last look; counting begins anew."""
         sums, self._sums = self._sums, {}
@@ -296,8 +302,7 @@ async def measure(client: KubeClient, series: Series, image: str) -> list[Figure
             names = [f"shop-{number}" for number in range(series.lanes * series.at_once)]
             shops = await asyncio.gather(*(street.open(name, image, hold="3h") for name in names))
             measurement.loads = {shop.name: load_of(shop) for shop in shops}
-            await counting.look()
-            counting.taken()
+            await counting.begin()
             async with AsyncExitStack() as stack:
                 for load in measurement.loads.values():
                     await stack.enter_async_context(load.running())
@@ -342,8 +347,7 @@ async def _promote(street: Street, counting: Counting, series: Series, image: st
         return []
     shop = await street.open("healthy", image, hold="5s", watch="5s")
     load = load_of(shop)
-    await counting.look()
-    counting.taken()
+    await counting.begin()
     async with load.running():
         for number in range(1, series.promotions + 1):
             await street.release(shop, STABLE, number)

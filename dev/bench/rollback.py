@@ -319,7 +319,6 @@ async def measure(client: KubeClient, series: Series, image: str) -> list[Figure
         progress.say(f"namespace {namespace} is being removed")
     faults = measurement.faults
     answers = [answer for load in measurement.loads.values() for answer in load.answers]
-    stray = strays(answers, CANDIDATE)
     cores = growth.total("process_cpu_seconds_total") / seconds
     print(f"\n== {series.name}: {series.words}", flush=True)
     print(parts_table(faults))
@@ -333,7 +332,7 @@ async def measure(client: KubeClient, series: Series, image: str) -> list[Figure
             print(f"{what}: {text}")
     return [
         *figures_of(series.name, faults),
-        Figure("rollback-stray", float(stray), "requests", f"of {len(answers)}: failed, and not by the candidate"),
+        strays(answers, CANDIDATE),
         Figure("rollback-early", float(len(measurement.early)), "canaries", "rolled back without a fault"),
         Figure("rollback-missed", float(len(measurement.missed)), "rounds", "without an end"),
         writes_of("rollback-writes", growth, measurement.rollbacks, namespace),

@@ -115,6 +115,12 @@ class Counting:
                 self._sums[key] = self._sums.get(key, 0.0) + value
         self.pod, self._last = pod, now
 
+    async def begin(self) -> None:
+        """Forget what has grown, once what follows the making of objects is written."""
+        await asyncio.sleep(SCRAPE_SECONDS)
+        await self.look()
+        self.taken()
+
     def taken(self) -> Scrape:
         """What has grown until the last look; counting begins anew."""
         sums, self._sums = self._sums, {}
@@ -296,8 +302,7 @@ async def measure(client: KubeClient, series: Series, image: str) -> list[Figure
             names = [f"shop-{number}" for number in range(series.lanes * series.at_once)]
             shops = await asyncio.gather(*(street.open(name, image, hold="3h") for name in names))
             measurement.loads = {shop.name: load_of(shop) for shop in shops}
-            await counting.look()
-            counting.taken()
+            await counting.begin()
             async with AsyncExitStack() as stack:
                 for load in measurement.loads.values():
                     await stack.enter_async_context(load.running())
@@ -314,7 +319,6 @@ async def measure(client: KubeClient, series: Series, image: str) -> list[Figure
         progress.say(f"namespace {namespace} is being removed")
     faults = measurement.faults
     answers = [answer for load in measurement.loads.values() for answer in load.answers]
-    stray = strays(answers, CANDIDATE)
     cores = growth.total("process_cpu_seconds_total") / seconds
     print(f"\n== {series.name}: {series.words}", flush=True)
     print(parts_table(faults))
@@ -328,7 +332,7 @@ async def measure(client: KubeClient, series: Series, image: str) -> list[Figure
             print(f"{what}: {text}")
     return [
         *figures_of(series.name, faults),
-        Figure("rollback-stray", float(stray), "requests", f"of {len(answers)}: failed, and not by the candidate"),
+        strays(answers, CANDIDATE),
         Figure("rollback-early", float(len(measurement.early)), "canaries", "rolled back without a fault"),
         Figure("rollback-missed", float(len(measurement.missed)), "rounds", "without an end"),
         writes_of("rollback-writes", growth, measurement.rollbacks, namespace),
@@ -342,8 +346,7 @@ async def _promote(street: Street, counting: Counting, series: Series, image: st
         return []
     shop = await street.open("healthy", image, hold="5s", watch="5s")
     load = load_of(shop)
-    await counting.look()
-    counting.taken()
+    await counting.begin()
     async with load.running():
         for number in range(1, series.promotions + 1):
             await street.release(shop, STABLE, number)

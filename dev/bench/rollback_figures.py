@@ -9,6 +9,7 @@ Times are seconds since 1970, of one clock.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -77,9 +78,11 @@ def fault_of(
     )
 
 
-def strays(answers: Iterable[Answer], candidate: str) -> int:
-    """Requests that failed and were not answered by the candidate: nothing should make any."""
-    return sum(answer.status != OK and answer.version != candidate for answer in answers)
+def strays(answers: Sequence[Answer], candidate: str) -> Figure:
+    """Requests that failed and were not answered by the candidate, by status (0: no answer): nothing should make any."""
+    rows = Counter(answer.status for answer in answers if answer.status != OK and answer.version != candidate)
+    kinds = "".join(f"; {count} with {status}" for status, count in sorted(rows.items()))
+    return Figure("rollback-stray", float(rows.total()), "requests", f"of {len(answers)}{kinds}")
 
 
 def histogram(samples: Sequence[float], width: float = 0.25) -> str:

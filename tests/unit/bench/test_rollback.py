@@ -55,8 +55,9 @@ def test_failures_that_are_not_the_candidates_are_counted_apart() -> None:
     others = [answer(100.5, 0.1, "", 503), answer(100.6, 5.0, "", NO_ANSWER), answer(100.7, 0.1, STABLE, 500)]
     fault = fault_of(100.0, 101.0, 101.05, [*TIMELINE, *others], candidate=CANDIDATE)
     assert fault.met == 2
-    assert strays([*TIMELINE, *others], CANDIDATE) == 3
-    assert strays(TIMELINE, CANDIDATE) == 0
+    found = strays([*TIMELINE, *others], CANDIDATE)
+    assert (found.value, found.note) == (3, "of 11; 1 with 0; 1 with 500; 1 with 503")
+    assert strays(TIMELINE, CANDIDATE).value == 0
 
 
 def test_a_fault_that_no_client_met_has_no_first_answer() -> None:

@@ -47,7 +47,7 @@ from sluice.kube.resources import NAMESPACES, PODS
 FAULTS = {"errors": "/fault?failing=0.5", "latency": "/fault?delay=1"}
 SLOW = {"errors": math.inf, "latency": 1.0}
 """Seconds from which an answer is a bad one."""
-WINDOWS = {"prometheus": ("5s", "1s"), "proxy": ("2s", "250ms")}
+WINDOWS = {"prometheus": ("5s", "250ms"), "proxy": ("2s", "250ms")}
 """Window and interval of the looks, where the command line does not say it."""
 LANES = 3
 """Groups of canaries that are made ready side by side while one of them has its fault."""

@@ -314,30 +314,35 @@ async def measure(client: KubeClient, series: Series, image: str) -> list[Figure
             promoted = await _promote(street, counting, series, image, load_of)
             await removed(client, street)
     finally:
+        # Also where the measurement breaks off.
+        print(f"\n== {series.name}: {series.words}\n{_seen(measurement)}", flush=True)
         with contextlib.suppress(KubeError):
             await client.delete(NAMESPACES, None, namespace)
         progress.say(f"namespace {namespace} is being removed")
-    faults = measurement.faults
-    answers = [answer for load in measurement.loads.values() for answer in load.answers]
     cores = growth.total("process_cpu_seconds_total") / seconds
-    print(f"\n== {series.name}: {series.words}", flush=True)
-    print(parts_table(faults))
-    print(histogram([fault.parts["whole"] for fault in faults]))
-    print(
-        f"load average {before:.1f} to {os.getloadavg()[0]:.1f}; the operator took {cores:.2f} cores and was replaced "
-        f"{counting.restarts} times ({measurement.disturbed} faults left out)"
-    )
-    for what, texts in (("rolled back without a fault", measurement.early), ("missed", measurement.missed)):
-        for text in texts:
-            print(f"{what}: {text}")
+    print(f"load average {before:.1f} to {os.getloadavg()[0]:.1f}; the operator took {cores:.2f} cores", flush=True)
+    answers = [answer for load in measurement.loads.values() for answer in load.answers]
     return [
-        *figures_of(series.name, faults),
+        *figures_of(series.name, measurement.faults),
         strays(answers, CANDIDATE),
         Figure("rollback-early", float(len(measurement.early)), "canaries", "rolled back without a fault"),
         Figure("rollback-missed", float(len(measurement.missed)), "rounds", "without an end"),
         writes_of("rollback-writes", growth, measurement.rollbacks, namespace),
         *promoted,
     ]
+
+
+def _seen(measurement: Measurement) -> str:
+    """What is to be said of the faults, and of those that are none."""
+    faults = measurement.faults
+    lines = [parts_table(faults), histogram([fault.parts["whole"] for fault in faults])]
+    if measurement.counting.restarts:
+        lines.append(
+            f"the operator was replaced {measurement.counting.restarts} times; {measurement.disturbed} faults are left out"
+        )
+    lines += [f"rolled back without a fault: {text}" for text in measurement.early]
+    lines += [f"missed: {text}" for text in measurement.missed]
+    return "\n".join(lines)
 
 
 async def _promote(street: Street, counting: Counting, series: Series, image: str, load_of: LoadOf) -> list[Figure]:
@@ -393,7 +398,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--fault", action="append", choices=CHECKS, help="by default errors")
     options.add_argument("--rate", type=float, help="requests a second to each service, by default 60, and 300 to all")
     options.add_argument("--window", help="of the check, by default 5s with prometheus and 2s with proxy")
-    options.add_argument("--interval", help="of its looks, by default 1s with prometheus and 250ms with proxy")
+    options.add_argument("--interval", help="of its looks, by default 250ms")
     options.add_argument(
         "--lanes", type=_count, help=f"groups made ready side by side, by default {LANES}, 1 with --at-once"
     )

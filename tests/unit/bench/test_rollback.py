@@ -114,7 +114,10 @@ def test_a_histogram_shows_gaps_and_puts_bounds_into_the_upper_range() -> None:
 def test_series_are_all_that_was_asked_for() -> None:
     one = series_of(parser_of().parse_args(["--faults", "10"]))
     assert [series.name for series in one] == ["rollback-errors-prometheus", "rollback-errors-proxy"]
-    assert [(series.rate, series.window, series.judged.interval) for series in one] == [(60, 5, "250ms"), (60, 2, "250ms")]
+    assert [(series.rate, series.window, series.judged.interval) for series in one] == [
+        (60, 5, "250ms"),
+        (60, 2, "250ms"),
+    ]
     many = series_of(parser_of().parse_args(["--at-once", "30", "--source", "proxy", "--fault", "latency"]))
     assert [(series.name, series.rate, series.lanes) for series in many] == [("rollback-latency-proxy-many", 10, 1)]
 

@@ -13,9 +13,11 @@ from aiohttp import web
 
 from sluice.kube.clock import Clock
 from sluice.kube.resources import (
+    CANARIES,
     CLUSTER_METRIC_SOURCES,
     CONTROLLER_REVISIONS,
     DATA_PIPELINES,
+    DEPLOYMENTS,
     EVENTS,
     JOBS,
     METRIC_SOURCES,
@@ -23,6 +25,7 @@ from sluice.kube.resources import (
     PODS,
     QUALITY_GATES,
     SECRETS,
+    SERVICES,
     Resource,
 )
 from tests.unit.kube.loopback_api import Loopback, status_object
@@ -42,6 +45,9 @@ SERVED = (
     CLUSTER_METRIC_SOURCES,
     SECRETS,
     JOBS,
+    CANARIES,
+    DEPLOYMENTS,
+    SERVICES,
 )
 
 
@@ -94,6 +100,8 @@ class SmallApi(Loopback):
             return _failure(503, "ServiceUnavailable")
         if (answer := self.before(request.method, request.path)) is not None:
             return answer
+        if request.path.startswith("/apis/gateway.networking.k8s.io/"):
+            return web.Response(status=404, text="404 page not found")  # a cluster without the Gateway API
         resource, namespace, name, subresource = _parse(request.path)
         if request.query.get("watch") == "true":
             return await self._watch(request, resource)

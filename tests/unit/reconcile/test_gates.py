@@ -11,7 +11,7 @@ from aiohttp import web
 
 from sluice.api.gate import Check
 from sluice.kube.resources import CLUSTER_METRIC_SOURCES, METRIC_SOURCES, PIPELINE_RUNS, QUALITY_GATES, SECRETS
-from sluice.planning.actions import TakeLook
+from sluice.planning.actions import Subject, TakeLook
 from sluice.planning.verdicts import Outcome, Tally
 from tests.unit.reconcile.test_engine import World, started
 
@@ -213,7 +213,7 @@ async def test_what_was_scraped_of_a_proxy_is_there_at_the_next_look(world: Worl
     measurer = world.engine._measurer
 
     async def look() -> Tally:
-        measurer.start("data", TakeLook("none", "canary", key, check, values, Tally()))
+        measurer.start("data", TakeLook(Subject("Canary", "none", "canary"), key, check, values, Tally()))
         await asyncio.gather(*measurer._under_way.values())
         return measurer.tallies("canary")[key]
 

@@ -247,4 +247,5 @@ def quantile_of(quantile: float, bounds: Sequence[float], within: Sequence[float
         return upper, False
     lower, below = (bounds[index - 1], counts[index - 1]) if index else (0.0, 0.0)
     inside = counts[index] - below
-    return (upper if inside <= 0 else lower + (upper - lower) * (rank - below) / inside), False
+    # Rounding may not carry it out of its bucket.
+    return (upper if inside <= 0 else min(upper, lower + (upper - lower) * (rank - below) / inside)), False

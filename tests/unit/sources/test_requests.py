@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sluice.planning.metrics import Point, RequestsQuestion, Series
@@ -231,6 +231,7 @@ def test_quantiles_are_prometheus(
     assert (value, beyond) == (pytest.approx(found[0]), found[1])
 
 
+@example([1.0, 1.0, 1.0, 0.5, 0.5, 0.5], 0.5)
 @given(st.lists(st.floats(0.001, 9.9), min_size=1, max_size=50), st.sampled_from([0.01, 0.5, 0.9, 0.99]))
 def test_a_quantile_lies_in_the_bucket_of_the_true_one(seconds: list[float], quantile: float) -> None:
     bounds = (0.1, 0.5, 1.0, 5.0, INF)

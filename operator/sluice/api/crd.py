@@ -170,7 +170,7 @@ def _inline(node: Schema, definitions: dict[str, Schema]) -> Schema:
         result["enum"] = [result.pop("const")]
     if alternatives:
         result["anyOf"] = alternatives
-    if "properties" in node:
+    if node.get("properties"):
         result["properties"] = {name: _inline(child, definitions) for name, child in node["properties"].items()}
     if isinstance(node.get("additionalProperties"), dict):
         result["additionalProperties"] = _inline(node["additionalProperties"], definitions)

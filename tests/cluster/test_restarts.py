@@ -38,6 +38,13 @@ def _require_each_step_once(namespace: Namespace, run: str) -> None:
     containers = [row for pod in pods for row in pod["status"]["containerStatuses"]]
     assert [(row["restartCount"], row["state"]["terminated"]["exitCode"]) for row in containers] == [(0, 0)] * 6
 
+    # The kubelet tells of every container that it ever started, also of pods that are gone. It tells late when it has much to tell.
+    def started() -> int:
+        return sum(row.get("count", 1) for row in namespace.all_of("events") if row["reason"] == "Started")
+
+    namespace.wait_for("the kubelet to tell of six containers", lambda: started() >= 6 or None, seconds=120)
+    assert started() == 6
+
 
 @pytest.mark.parametrize("options", [(), ("--force", "--grace-period=0")], ids=["stopped", "killed"])
 def test_each_step_runs_once_however_often_the_operator_goes(

@@ -105,6 +105,7 @@ class Canaries:
             forget_canary(namespace, name)
         else:
             record_canary(old, new)
+            self._measurer.keep_only(new.uid, new.status.stage)
         if old is None or new is None or old.status.phase is not new.status.phase:
             self._wake(self._caches.canaries.by_index(BY_NEED, change.key))
             self._wake_waiting()

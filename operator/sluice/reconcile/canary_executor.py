@@ -11,7 +11,6 @@ from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
 from sluice.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
 from sluice.kube.resources import CANARIES, DEPLOYMENTS, GRPC_ROUTES, HTTP_ROUTES, SERVICES
-from sluice.kube.store import Store
 from sluice.planning.actions import TakeLook
 from sluice.planning.canary_actions import (
     AdoptTarget,
@@ -136,14 +135,14 @@ class CanaryExecutor:
         except NotFound:
             return  # it is gone, and its event will come
         except Conflict:
-            await self._reread(self._caches.deployments, view.namespace, target)
+            await self._reread_target(view.namespace, target)
             raise
         self._caches.deployments.upsert(written)
 
-    async def _reread(self, store: Store[Any], namespace: str, name: str) -> None:
+    async def _reread_target(self, namespace: str, name: str) -> None:
         """Our cache was behind: the next plan shall see what is."""
         try:
-            store.upsert(await self._client.get(DEPLOYMENTS, namespace, name))
+            self._caches.deployments.upsert(await self._client.get(DEPLOYMENTS, namespace, name))
         except NotFound:
             return
 

@@ -105,6 +105,12 @@ class Measurer:
             if owner == uid:
                 task.cancel()
 
+    def keep_only(self, uid: str, stage: int) -> None:
+        """A canary has gone on to another stage: what was known of the stages before counts no more."""
+        known = self._tallies.get(uid, {})
+        for key in [key for key in known if key[0] != stage]:
+            del known[key]
+
     async def stop(self) -> None:
         """Give up all looks."""
         tasks = list(self._under_way.values())

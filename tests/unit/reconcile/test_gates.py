@@ -225,3 +225,16 @@ async def test_what_was_scraped_of_a_proxy_is_there_at_the_next_look(world: Worl
         assert asyncio.get_running_loop().time() < deadline, tally
         await asyncio.sleep(0.25)  # the pace of looks; what a proxy counts goes by the real clock
     assert tally.value == 0.5
+
+
+async def test_what_was_known_of_a_canarys_earlier_stages_is_dropped(world: World) -> None:
+    metric = {"source": "away", "query": "up", "max": 1}
+    check = Check.model_validate({"name": "up", "metric": metric})
+    measurer = world.engine._measurer
+    for stage in (1, 2):
+        subject = Subject("Canary", "none", "canary")
+        measurer.start("data", TakeLook(subject, (stage, "gate", 1, "up"), check, {}, Tally()))
+    await asyncio.gather(*measurer._under_way.values())
+    assert [key[0] for key in measurer.tallies("canary")] == [1, 2]
+    measurer.keep_only("canary", 2)
+    assert [key[0] for key in measurer.tallies("canary")] == [2]

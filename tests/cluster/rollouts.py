@@ -130,10 +130,16 @@ class Rollouts:
         route = self.namespace.get("httproute", "pricing")
         return [(row["name"], row.get("weight")) for row in route["spec"]["rules"][0]["backendRefs"]]
 
-    def load(self, requests: int, rate: float = RATE) -> Report:
-        """So many requests."""
+    def rules(self) -> list[Manifest]:
+        """The rules of the route."""
+        found: list[Manifest] = self.namespace.get("httproute", "pricing")["spec"]["rules"]
+        return found
+
+    def load(self, requests: int, rate: float = RATE, **headers: str) -> Report:
+        """So many requests; `headers` with _ for -."""
         url = f"http://{self.gateway.address}:{self.gateway.port}/quote?item=apple"
-        return run(Load(url, host=self.host, requests=requests, seconds=requests / rate, rate=rate))
+        named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+        return run(Load(url, host=self.host, headers=named, requests=requests, seconds=requests / rate, rate=rate))
 
     async def under_load(self, work: Callable[[], Any]) -> tuple[Any, list[Report]]:
         """What `work` gives, and what clients met from before its start until after its end."""

@@ -1,6 +1,7 @@
 """Canaries on a real cluster: pods, the Gateway, clients that count, and the proxy's own metrics. Needs the add-on gateway."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,89 @@ def test_what_people_ask_for_is_done_and_answered(rollouts: Rollouts) -> None:
     rollouts.reaches("Stepping")
     namespace.kubectl("annotate", "canary", "pricing", "sluice.dev/control=promoteInFull:3", "--overwrite")
     assert rollouts.rests("Promoted")["phase"] == "Stable"
+
+
+def test_requests_that_match_meet_the_candidate_and_nobody_else_does(rollouts: Rollouts) -> None:
+    match = [{"header": {"name": "X-Tester", "value": "yes"}}, {"cookie": {"name": "ring", "value": "early"}}]
+    steps = [{"weight": 0, "hold": "10m"}, {"weight": 50, "hold": "10m"}]
+    install(rollouts, canary={"match": match, "steps": steps}, approval={"promotion": "Manual"}, gates=None, watch="1s")
+    route = rollouts.weights()
+    rollouts.release("slow")
+    rollouts.reaches("Stepping")
+
+    def tester_meets_it() -> bool | None:
+        return set(rollouts.load(1, X_Tester="yes").versions) == {"slow"} or None
+
+    rollouts.namespace.wait_for("the candidate for testers", tester_meets_it, seconds=20)
+    assert set(rollouts.load(30, X_Tester="yes").versions) == {"slow"}
+    assert set(rollouts.load(30, Cookie="a=b; ring=early").versions) == {"slow"}
+    assert set(rollouts.load(30, X_Tester="no").versions) == {"good"}
+    # Somebody applies the route as it is in Git: the rule for testers comes back.
+    bare = [{"backendRefs": [{"name": "pricing", "port": 80}]}]
+    patch = [{"op": "replace", "path": "/spec/rules", "value": bare}]
+    rollouts.namespace.kubectl("patch", "httproute", "pricing", "--type=json", "-p", json.dumps(patch))
+    rollouts.namespace.wait_for("the candidate for testers, again", tester_meets_it, seconds=20)
+    rollouts.namespace.cli("canary", "skip", "pricing")
+    rollouts.namespace.wait_for("the weight", lambda: rollouts.status().get("weight") == 50 or None, seconds=30)
+    rollouts.namespace.wait_for("testers with it", tester_meets_it, seconds=20)
+    assert set(rollouts.load(30, X_Tester="yes").versions) == {"slow"}, "whoever was with the candidate stays with it"
+    assert rollouts.namespace.cli("canary", "abort", "pricing").returncode == 0
+    rollouts.rests("Aborted")
+    assert len(rollouts.rules()) == 1
+    assert [name for name, _ in rollouts.weights()] == [name for name, _ in route]
+    assert set(rollouts.load(30, X_Tester="yes").versions) == {"good"}
+
+
+def test_the_candidate_is_autoscaled_by_the_rules_of_the_target(rollouts: Rollouts) -> None:
+    """Nothing measures CPU here: of an autoscaler's rules only its bounds act, and the test plays the rest."""
+    cpu = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}}
+    ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "pricing"}
+    autoscaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "prices"},
+        "spec": {"scaleTargetRef": ref, "minReplicas": 1, "maxReplicas": 4, "metrics": [cpu]},
+    }
+    steps = {"steps": [{"weight": 50, "hold": "2s"}]}
+    install(rollouts, canary=steps, gates=None, approval={"promotion": "Manual"}, watch="10m")
+    namespace = rollouts.namespace
+    namespace.apply(autoscaler)
+    namespace.kubectl("scale", "deployment/pricing", "--replicas=2")
+    namespace.kubectl("rollout", "status", "deployment/pricing", "--timeout=60s")
+    rollouts.release(PRICING_DRAIN="6")
+    rollouts.reaches("Approving")
+    assert namespace.cli("canary", "promote", "pricing").returncode == 0
+    rollouts.reaches("Watching")
+    copy = namespace.get("hpa", "pricing-candidate")
+    assert copy["spec"]["scaleTargetRef"]["name"] == "pricing-candidate"
+    assert (copy["spec"]["minReplicas"], copy["spec"]["maxReplicas"], copy["spec"]["metrics"]) == (2, 4, [cpu])
+    # All requests are the candidate's: it grows, and the target's autoscaler makes the target small.
+    namespace.kubectl("scale", "deployment/pricing-candidate", "--replicas=3")
+    namespace.kubectl("rollout", "status", "deployment/pricing-candidate", "--timeout=60s")
+    namespace.kubectl("scale", "deployment/pricing", "--replicas=1")
+    assert namespace.cli("canary", "promote", "pricing").returncode == 0
+    namespace.wait_for("the requests back", lambda: rollouts.status().get("weight") == 0 or None, seconds=90)
+    assert namespace.get("deployment", "pricing")["status"]["availableReplicas"] == 3
+    rollouts.rests("Promoted")
+    namespace.wait_for(
+        "the end of the candidate's autoscaler", lambda: len(namespace.all_of("hpa")) == 1 or None, seconds=30
+    )
+
+
+def test_copies_are_not_asked_of_a_gateway_that_cannot_make_them(rollouts: Rollouts) -> None:
+    """Traefik would answer every request of such a rule with 500."""
+    install(rollouts, canary={"steps": [{"weight": 0, "mirror": 20, "hold": "1s"}, {"weight": 50, "hold": "1s"}]})
+    rollouts.release(PRICING_DRAIN="6")
+
+    def said() -> Any:
+        status = rollouts.status()
+        return status if status["reason"] == "RouteNotReady" else None
+
+    status = rollouts.namespace.wait_for("what is lacking", said, seconds=30)
+    assert status["phase"] == "Holding"
+    assert "does not claim to support HTTPRouteRequestMirror, HTTPRouteRequestPercentageMirror" in status["message"]
+    assert len(rollouts.rules()) == 1
+    assert rollouts.load(30).as_json()["failed"] == 0
 
 
 def test_a_changed_config_is_a_new_revision_and_reaches_every_pod(rollouts: Rollouts) -> None:

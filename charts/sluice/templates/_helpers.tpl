@@ -150,6 +150,10 @@ metric sources name are granted one by one, by gates.credentials.
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch]
+# A candidate grows by the rules of the target's autoscaler.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [get, list, create, patch]
 # Configs that belong to a version are read one by one. Secrets are not among them unless somebody grants them by name.
 - apiGroups: [""]
   resources: [configmaps]

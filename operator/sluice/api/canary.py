@@ -9,7 +9,9 @@ from sluice.api.canary_status import CanaryStatus
 from sluice.api.gate import FailureLimit
 from sluice.api.pod_template import Opaque, StringMap
 
-Weight = Annotated[int, Field(ge=1, le=100)]
+Weight = Annotated[int, Field(ge=0, le=100)]
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+HeaderName = Annotated[str, Field(min_length=1, max_length=256)]
 HookPoint = Literal["BeforeRollout", "BeforeStep", "BeforePromotion", "AfterPromotion", "OnRollback"]
 
 
@@ -66,10 +68,41 @@ class GateUse(Model):
     )
 
 
+class HeaderMatch(Model):
+    """Requests with a header. Exactly one of value, pattern."""
+
+    name: HeaderName = Field(description="Name of the header; case does not matter.")
+    value: Text | None = Field(default=None, description="Exactly this value.")
+    pattern: Text | None = Field(
+        default=None, description="A regular expression, in the gateway's own dialect of them."
+    )
+
+
+class CookieMatch(Model):
+    """Requests with a cookie, whatever other cookies they have."""
+
+    name: HeaderName = Field(description="Name of the cookie.")
+    value: Text = Field(description="Exactly this value.")
+
+
+class Match(Model):
+    """Requests that are told apart. Exactly one of header, cookie."""
+
+    header: HeaderMatch | None = Field(default=None, description="By a header.")
+    cookie: CookieMatch | None = Field(default=None, description="By a cookie.")
+
+
 class CanaryStep(Model):
     """One weight, for how long, and by what it is judged."""
 
-    weight: Weight = Field(description="Share of the requests that the candidate gets, in percent.")
+    weight: Weight = Field(
+        description="Share of the requests that the candidate gets, in percent; 0 only with mirror, or with match."
+    )
+    mirror: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        default=None,
+        description="Share of the requests of which the candidate gets a copy, in percent, whose answer nobody waits for. "
+        "The gateway has to claim that it can. Default: none.",
+    )
     hold: Duration | None = Field(
         default=None, description="How long the weight stays at least, evidence or not. Default: 1m."
     )
@@ -85,6 +118,12 @@ class CanaryStrategy(Model):
     """Weights that rise step by step."""
 
     steps: list[CanaryStep] = Field(min_length=1, max_length=32, description="The weights, rising.")
+    match: list[Match] = Field(
+        default=[],
+        max_length=8,
+        description="Requests that go to the candidate whatever the weight, from the first step until the rollout ends: "
+        "those that meet any of these. They need a route that does not match on these headers itself.",
+    )
     warmup: Duration | None = Field(
         default=None, description="After each change of weight, nothing is measured for so long. Default: 0s."
     )

@@ -128,6 +128,12 @@ class CanaryStatus(StatusModel):
     step: int | None = Field(default=None, description="Index of the current step, from 0.")
     progress: str | None = Field(default=None, description="Number of the step / steps in all.")
     weight: int = Field(default=0, description="Weight of the candidate that was asked for, in percent.")
+    matched: Literal[True] | None = Field(
+        default=None, description="True: requests that spec.canary.match tells apart were asked to go to the candidate."
+    )
+    mirror: int | None = Field(
+        default=None, description="Share of the requests that were asked to be copied, in percent."
+    )
     weight_seen: int | None = Field(default=None, description="Weight that the routes had, when this was written.")
     since: Time | None = Field(default=None, description="When the phase, or the step of it, began.")
     started_at: Time | None = Field(default=None, description="When the rollout began.")

@@ -69,7 +69,7 @@ def _lines(state: CanaryState, now: datetime, zone: tzinfo | None) -> Iterator[T
     yield Text(f"  {_why(state)}")
     yield Text(f"  target {state.target}; {_revisions(status)}")
     if status.phase not in (CanaryPhase.WAITING, CanaryPhase.STABLE, CanaryPhase.FAILED) or status.weight:
-        yield Text(f"  weight {status.weight}% asked, {_seen(status)}")
+        yield Text(f"  {', '.join(_given(status))} asked, {_seen(status)}")
     if status.no_evidence_since is not None:
         yield Text(f"  no evidence since {local_time(status.no_evidence_since, zone)}", style="yellow")
     if status.paused is not None:
@@ -116,6 +116,12 @@ def _revisions(status: CanaryStatus) -> str:
     if status.candidate_revision is not None:
         said.append(f"candidate revision {status.candidate_revision}")
     return ", ".join(said)
+
+
+def _given(status: CanaryStatus) -> tuple[str, ...]:
+    """What the candidate was asked to get of the requests."""
+    matched = ("what matches",) if status.matched else ()
+    return f"weight {status.weight}%", *matched, *((f"copies of {status.mirror}%",) if status.mirror else ())
 
 
 def _seen(status: CanaryStatus) -> str:
@@ -192,9 +198,9 @@ def _columns(rows: Sequence[tuple[str, str, str]], indent: int = 4) -> Iterator[
 def standing(status: CanaryStatus) -> str:
     """Phase, step and weight in a few words."""
     step = f"step {status.progress}" if status.progress else None
-    weight = f"weight {status.weight}%" if status.weight else None
+    given = _given(status) if status.weight or status.matched or status.mirror else ()
     paused = "paused" if status.paused is not None else None
-    return ", ".join(part for part in (str(status.phase), step, weight, paused) if part)
+    return ", ".join(part for part in (str(status.phase), step, *given, paused) if part)
 
 
 def changes(old: CanaryState | None, new: CanaryState, now: datetime, zone: tzinfo | None = None) -> list[str]:

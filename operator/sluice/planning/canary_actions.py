@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sluice.api.canary import Hook
 from sluice.api.canary_status import CanaryStatus
 from sluice.planning.actions import Occurrence, TakeLook
+from sluice.planning.canary_scene import Share
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,26 @@ class ApplyCandidate:
 
 
 @dataclass(frozen=True)
+class ApplyAutoscaler:
+    """Have an autoscaler for the candidate, with the rules of the target's and at least `floor` pods."""
+
+    uid: str
+    """UID of the candidate: its autoscaler goes with it."""
+    autoscaler: str
+    floor: int
+
+
+@dataclass(frozen=True)
+class ScaleTarget:
+    """Have so many pods of the target, which its autoscaler has made smaller while it had no requests."""
+
+    target: str
+    uid: str
+    resource_version: str
+    replicas: int
+
+
+@dataclass(frozen=True)
 class DeleteCandidate:
     """Remove the candidate and its Service."""
 
@@ -75,15 +96,15 @@ class DeleteCandidate:
 
 @dataclass(frozen=True)
 class SetWeights:
-    """Weights of both sides in one route. Only while the route is as it was seen."""
+    """What the candidate gets of the requests of one route."""
 
     route: str
     kind: str
-    stable: int
-    candidate: int
+    share: Share
+    """Nothing: the route is given back as it was."""
     resource_version: str
     before: str | None = None
-    """With a weight of 0 for the candidate, the route is given back as it was."""
+    """How it was."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +130,8 @@ CanaryAction = (
     | ReleaseTarget
     | DisownTarget
     | ApplyCandidate
+    | ApplyAutoscaler
+    | ScaleTarget
     | DeleteCandidate
     | SetWeights
     | TakeLook

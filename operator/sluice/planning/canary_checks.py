@@ -8,6 +8,10 @@ from sluice.api.canary import CanarySpec, GateUse
 from sluice.api.schema import FieldError, invalid, required, show
 
 _URL = re.compile(r"https?://[^/?#\s]+([/?#]\S*)?$")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
+"""A name of a header or cookie (RFC 9110, token)."""
+_COOKIE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+\Z")
+"""A value of a cookie (RFC 6265, cookie-octet)."""
 MAX_SHARE_OF_PODS = 90
 """Highest weight without a router: at 100 there would have to be no pod of the target."""
 
@@ -17,6 +21,7 @@ def check_canary(spec: CanarySpec) -> list[FieldError]:
     return [
         *_check_strategy(spec),
         *_check_weights(spec),
+        *_check_matches(spec),
         *_check_routing(spec),
         *_check_judges(spec),
         *_check_names(spec),
@@ -71,16 +76,46 @@ def _check_strategy(spec: CanarySpec) -> Iterator[FieldError]:
 
 
 def _check_weights(spec: CanarySpec) -> Iterator[FieldError]:
-    before = 0
+    before, mirrored = 0, None
     for index, step in enumerate(spec.canary.steps if spec.canary is not None else ()):
         at = f"spec.canary.steps[{index}].weight"
-        if step.weight > 100:
-            yield invalid(at, step.weight, "must be 1 to 100")
-        elif step.weight == before:
+        same = index > 0 and step.mirror == mirrored
+        if not 0 <= step.weight <= 100:
+            yield invalid(at, step.weight, "must be 0 to 100")
+        elif step.weight == 0 and step.mirror is None and spec.canary is not None and not spec.canary.match:
+            yield invalid(at, step.weight, "must be 1 to 100; 0 is for a step with mirror, or for spec.canary.match")
+        elif step.weight == before and same:
             yield invalid(at, step.weight, "is the weight of the step before; weights have to rise")
         elif step.weight < before:
             yield invalid(at, step.weight, f"is below {before}, the weight of the step before; weights have to rise")
-        before = max(before, step.weight)
+        before, mirrored = max(before, step.weight), step.mirror
+
+
+def _check_matches(spec: CanarySpec) -> Iterator[FieldError]:
+    """What tells requests apart needs a router, and has to be one thing."""
+    strategy = spec.canary
+    if strategy is None:
+        return
+    if spec.routing.replicas is not None:
+        if strategy.match:
+            yield invalid("spec.canary.match", [one.to_dict() for one in strategy.match], "needs a router: gatewayAPI")
+        for index, step in enumerate(strategy.steps):
+            if step.mirror is not None:
+                yield invalid(f"spec.canary.steps[{index}].mirror", step.mirror, "needs a router: gatewayAPI")
+    for index, one in enumerate(strategy.match):
+        at = f"spec.canary.match[{index}]"
+        if (one.header is None) == (one.cookie is None):
+            yield required(at, "exactly one of header, cookie is needed")
+        if one.header is not None:
+            if (one.header.value is None) == (one.header.pattern is None):
+                yield required(f"{at}.header", "exactly one of value, pattern is needed")
+            if not _TOKEN.match(one.header.name):
+                yield invalid(f"{at}.header.name", one.header.name, "must be a name of a header, such as X-Tester")
+        if one.cookie is not None:
+            if not _TOKEN.match(one.cookie.name):
+                yield invalid(f"{at}.cookie.name", one.cookie.name, "must be a name of a cookie, such as tester")
+            if not _COOKIE.match(one.cookie.value):
+                yield invalid(f"{at}.cookie.value", one.cookie.value, "must not have spaces, quotes, commas, ; or \\")
 
 
 def _check_routing(spec: CanarySpec) -> Iterator[FieldError]:

@@ -86,7 +86,7 @@ def gather(moment: Moment) -> Evidence:
     if moment.phase not in JUDGED:
         return Evidence(Decision.HOLD, moment.status.verdict, "", None, gates=moment.status.gates)
     start = moment.since + _warmup(moment)
-    asked = moment.phase is not CanaryPhase.STEPPING or moment.status.weight == moment.step_weight
+    asked = moment.phase is not CanaryPhase.STEPPING or moment.share == moment.step_share
     looking = moment.phase in LOOKING and asked and moment.now >= start and reached(moment)
     rows = [_judge(moment, use, looking) for use in moment.gate_uses]
     if not rows:

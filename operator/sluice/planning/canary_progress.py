@@ -12,7 +12,9 @@ from sluice.planning.canary_scene import (
     DEFAULT_NO_EVIDENCE,
     DEFAULT_PROGRESS,
     DEFAULT_WATCH,
+    NOTHING,
     Moment,
+    Share,
     length,
     top_weight,
 )
@@ -32,7 +34,7 @@ def gate_failed(_: Moment, evidence: Evidence) -> Cause | None:
 
 def candidate_lost(m: Moment, _: Evidence) -> Cause | None:
     """The candidate gets requests and has no pod that is available."""
-    exposed = m.routed and (m.status.weight > 0 or any_share(m))
+    exposed = m.routed and (m.share != NOTHING or any_share(m))
     return Cause(CanaryReason.CANDIDATE_LOST, "no pod is available") if exposed and not m.candidate_alive else None
 
 
@@ -59,12 +61,12 @@ def candidate_late(m: Moment, _: Evidence) -> Cause | None:
     spec = m.spec
     if spec is None:
         return None
-    needed = {P.PREPARING: first_weight(m), P.STEPPING: m.step_weight, P.SWITCHING: top_weight(spec)}.get(
-        m.phase, m.status.weight
+    needed = {P.PREPARING: Share(first_weight(m)), P.STEPPING: m.step_share, P.SWITCHING: m.top_share}.get(
+        m.phase, m.share
     )
     limit = length(spec.progress_deadline, DEFAULT_PROGRESS)
-    settled = m.phase is not P.PREPARING and m.status.weight == needed and (m.routed or m.candidate_alive)
-    if settled or m.up(needed) or m.now < m.since + limit:
+    settled = m.phase is not P.PREPARING and m.share == needed and (m.routed or m.candidate_alive)
+    if settled or m.up(needed.weight) or m.now < m.since + limit:
         return None
     return Cause(CanaryReason.CANDIDATE_NOT_READY, f"not ready within {spec.progress_deadline or '10m'}")
 
@@ -94,6 +96,8 @@ def blocked(m: Moment) -> Cause | None:
         return Cause(CanaryReason.AWAITING_SLOT, "as many canaries as are allowed are under way")
     if missing := missing_routes(m):
         return Cause(CanaryReason.ROUTE_NOT_READY, f"{missing[0]} does not exist, or does not name the Service")
+    if lacking := next((route.lacking for route in m.scene.routes if route.lacking), ""):
+        return Cause(CanaryReason.ROUTE_NOT_READY, lacking)
     if m.scene.services.candidate_fits and (trouble := unsettled(m)):
         return Cause(CanaryReason.ROUTE_NOT_READY, trouble)
     if not out(m):
@@ -166,18 +170,24 @@ def _last(m: Moment) -> bool:
 
 
 def _step_words(m: Moment) -> str:
-    return f"step {(m.status.step or 0) + 1}/{len(m.steps)} at {m.step_weight}%"
+    return f"step {(m.status.step or 0) + 1}/{len(m.steps)} at {in_words(m.step_share)}"
 
 
-def _passed(m: Moment, evidence: Evidence, held: timedelta, weight: int) -> bool:
+def in_words(share: Share) -> str:
+    """What the candidate gets, as people say it."""
+    more = [*(["what matches"] if share.matched else []), *([f"copies of {share.mirror}%"] if share.mirror else [])]
+    return ", ".join([f"{share.weight}%", *more])
+
+
+def _passed(m: Moment, evidence: Evidence, held: timedelta, share: Share) -> bool:
     """Whether the requests are divided as planned, long enough, the candidate is whole, and the gates hold."""
-    there = m.status.weight == weight and reached(m) and m.up(weight)
+    there = m.share == share and reached(m) and m.up(share.weight)
     return there and m.now >= m.since + held and evidence.decision is Decision.CONTINUE
 
 
 def _step_passed(m: Moment, evidence: Evidence) -> Cause | None:
     step = m.step
-    if step is None or not _passed(m, evidence, length(step.hold, DEFAULT_HOLD), m.step_weight):
+    if step is None or not _passed(m, evidence, length(step.hold, DEFAULT_HOLD), m.step_share):
         return None
     return Cause(CanaryReason.STEP_PASSED, f"{_step_words(m)}: {evidence.message}")
 
@@ -198,7 +208,7 @@ def last_step_passed_for_approval(m: Moment, evidence: Evidence) -> Cause | None
 
 
 def _checked(m: Moment, evidence: Evidence) -> Cause | None:
-    if not _passed(m, evidence, timedelta(0), 0):
+    if not _passed(m, evidence, timedelta(0), NOTHING):
         return None
     return Cause(CanaryReason.STEP_PASSED, f"preview: {evidence.message}")
 
@@ -214,10 +224,10 @@ def checks_passed_for_approval(m: Moment, evidence: Evidence) -> Cause | None:
 
 
 def _switched(m: Moment) -> Cause | None:
-    weight = top_weight(m.spec) if m.spec is not None else 0
-    if m.spec is None or m.status.weight != weight or not reached(m) or not m.up(weight):
+    top = m.top_share
+    if m.spec is None or m.share != top or not reached(m) or not m.up(top.weight):
         return None
-    return Cause(CanaryReason.SWITCHED, f"the candidate has {weight}%")
+    return Cause(CanaryReason.SWITCHED, f"the candidate has {top.weight}%")
 
 
 def switched_in_full(m: Moment, _: Evidence) -> Cause | None:
@@ -243,7 +253,7 @@ def keep_length(m: Moment) -> timedelta:
 
 
 def _watched(m: Moment, evidence: Evidence) -> Cause | None:
-    if m.spec is None or not _passed(m, evidence, watch_length(m), top_weight(m.spec)):
+    if m.spec is None or not _passed(m, evidence, watch_length(m), m.top_share):
         return None
     return Cause(CanaryReason.WATCH_PASSED, f"watch: {evidence.message}")
 
@@ -260,7 +270,7 @@ def watch_passed(m: Moment, evidence: Evidence) -> Cause | None:
 
 def kept_long_enough(m: Moment, evidence: Evidence) -> Cause | None:
     """The old version was kept for its time, and the gates hold."""
-    if m.spec is None or not _passed(m, evidence, keep_length(m), top_weight(m.spec)):
+    if m.spec is None or not _passed(m, evidence, keep_length(m), m.top_share):
         return None
     return Cause(CanaryReason.KEPT_LONG_ENOUGH, "the old version was kept as long as asked")
 

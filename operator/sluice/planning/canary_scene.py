@@ -119,6 +119,32 @@ class CandidateView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AutoscalerView:
+    """The HorizontalPodAutoscaler of the target."""
+
+    name: str
+    most: int
+    """The highest number of pods that it allows."""
+    floor: int | None
+    """The lowest number that the candidate's own allows; None: the candidate has none of the same rules."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What the candidate gets of the requests."""
+
+    weight: int = 0
+    """Percent of the requests."""
+    matched: bool = False
+    """Whether it gets those that spec.canary.match tells apart, whatever the weight."""
+    mirror: int = 0
+    """Percent of the requests of which it gets a copy."""
+
+
+NOTHING = Share()
+
+
+@dataclass(frozen=True, kw_only=True)
 class RouteView:
     """A route, reduced to the weights of the two sides. A side that it does not name has None."""
 
@@ -134,22 +160,49 @@ class RouteView:
     even: bool = True
     """False where rules of the route divide their requests differently; the weights are then those of the rule with the most
     for the candidate."""
+    matched: bool = False
+    """Whether it has rules of ours that send requests of some kind to the candidate."""
+    as_matched: bool = False
+    """Whether these rules are what spec.canary.match asks for."""
+    mirror: int | None = 0
+    """Percent of the requests of which the candidate gets a copy; None where rules of the route differ."""
     before: str | None = None
     """What has to be known to give the route back as it was, of a route that the candidate has no part in yet."""
     message: str = ""
     """Why it is not settled, in the words of the route's condition."""
+    lacking: str = ""
+    """What its gateway does not claim that it can, and the spec asks for."""
 
     @property
     def share(self) -> float:
-        """Share of the requests that go to the candidate, in percent."""
+        """Share of the requests that go to the candidate by weight, in percent."""
         total = (self.stable or 0) + (self.candidate or 0)
         return 100 * (self.candidate or 0) / total if total else 0.0
 
-    def says(self, weight: int) -> bool:
-        """Whether the stated weights are these. With weight 0 the candidate need not be named."""
-        if weight == 0:
+    @property
+    def reaches_candidate(self) -> bool:
+        """Whether it states that the candidate gets any request, be it a copy."""
+        return bool(self.candidate) or self.matched or self.mirror != 0
+
+    def says(self, share: Share) -> bool:
+        """Whether what is stated is this. With weight 0 the candidate need not be named."""
+        if self.mirror != share.mirror or not (self.as_matched if share.matched else not self.matched):
+            return False
+        if share.weight == 0:
             return not self.candidate and bool(self.stable)
-        return self.even and (self.stable, self.candidate) == (FULL - weight, weight)
+        return self.even and (self.stable, self.candidate) == (FULL - share.weight, share.weight)
+
+    def gives_more(self, share: Share) -> bool:
+        """Whether the candidate would get requests that it does not get now."""
+        return (
+            share.weight > self.share
+            or (share.matched and not self.as_matched)
+            or (share.mirror > 0 and share.mirror != self.mirror)
+        )
+
+    def gives_less(self, share: Share) -> bool:
+        """Whether the target would get requests that it does not get now."""
+        return share.weight < self.share or (self.matched and not share.matched)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +269,7 @@ class CanaryScene:
     candidate: CandidateView | None
     routes: Sequence[RouteView]
     """Routes of the spec that exist."""
+    autoscaler: AutoscalerView | None = None
     services: ServicesView = field(default_factory=lambda: ServicesView(stable="", found=True))
     foreign: str = ""
     """What is in the way of the candidate: an object of somebody else's with its name, or a refusal of the API server's."""
@@ -316,9 +370,29 @@ class Moment:
         return min(self.step.weight, top_weight(self.spec)) if self.step is not None and self.spec is not None else 0
 
     @property
-    def preview_weight(self) -> int:
-        """The weight of the preview route."""
-        return FULL if self.phase in _PREVIEWED and self.spec is not None and self.spec.blue_green is not None else 0
+    def share(self) -> Share:
+        """What the candidate was asked to get."""
+        return Share(self.status.weight, bool(self.status.matched), self.status.mirror or 0)
+
+    @property
+    def step_share(self) -> Share:
+        """What the current step wants it to get."""
+        return Share(self.step_weight, self._matching, (self.step.mirror or 0) if self.step is not None else 0)
+
+    @property
+    def top_share(self) -> Share:
+        """What it gets after the switch."""
+        return Share(top_weight(self.spec) if self.spec is not None else 0, self._matching)
+
+    @property
+    def preview_share(self) -> Share:
+        """What it gets of the preview route."""
+        shown = self.phase in _PREVIEWED and self.spec is not None and self.spec.blue_green is not None
+        return Share(FULL) if shown else NOTHING
+
+    @property
+    def _matching(self) -> bool:
+        return self.spec is not None and self.spec.canary is not None and bool(self.spec.canary.match)
 
     @property
     def gate_uses(self) -> Sequence[GateUse]:
@@ -370,6 +444,15 @@ class Moment:
         candidate = self.scene.candidate
         known = candidate is not None and candidate.revision == self.status.candidate_revision
         return known and candidate is not None and candidate.up(self.replicas(weight))
+
+    @property
+    def wanted_of_target(self) -> int:
+        """How many pods the target needs, to take over from a candidate that an autoscaler has made as large as it is."""
+        target, candidate, autoscaler = self.scene.target, self.scene.candidate, self.scene.autoscaler
+        own = target.replicas if target is not None else 0
+        if own == 0 or candidate is None or autoscaler is None or not self.routed:
+            return own
+        return max(own, min(candidate.available, autoscaler.most))
 
     @property
     def candidate_alive(self) -> bool:

@@ -16,6 +16,11 @@ def is_routed(spec: CanarySpec) -> bool:
     return spec.routing.gateway_api is not None
 
 
+def mirrors(spec: CanarySpec) -> list[int]:
+    """The shares of requests that its steps ask copies of, in percent."""
+    return [step.mirror for step in spec.canary.steps if step.mirror] if spec.canary is not None else []
+
+
 def gate_names(spec: CanarySpec | None) -> set[str]:
     """The gates that a Canary is judged by at some point."""
     if spec is None:

@@ -17,16 +17,17 @@ from sluice.planning.canary_actions import (
 )
 from sluice.planning.canary_evidence import Evidence
 from sluice.planning.canary_hooks import call
-from sluice.planning.canary_progress import blocked, first_weight, keep_length, watch_length
+from sluice.planning.canary_progress import blocked, first_weight, in_words, keep_length, watch_length
 from sluice.planning.canary_scene import (
     DEFAULT_HOLD,
     DEFAULT_PROGRESS,
     DEFAULT_ROLLBACK,
+    NOTHING,
     Moment,
+    Share,
     length,
-    top_weight,
 )
-from sluice.planning.canary_traffic import Traffic, any_share, move, out, scale, withdraw
+from sluice.planning.canary_traffic import Traffic, any_share, grow_target, move, out, scale, withdraw
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,14 @@ def _adopt(m: Moment) -> tuple[CanaryAction, ...]:
     return (AdoptTarget(target.name, target.uid),) if target is not None and not target.adopted else ()
 
 
-def _at(m: Moment, weight: int) -> CanaryStatus:
-    """The status with `weight` asked for; the clock of the phase starts anew with it."""
-    if m.status.weight == weight:
-        return m.status
-    return m.status.model_copy(update={"weight": weight, "since": m.now})
+def _at(m: Moment, share: Share) -> CanaryStatus:
+    """The status with `share` asked for; the clock of the phase starts anew with it."""
+    return m.status if m.share == share else _asking(m, m.status, share)
+
+
+def _asking(m: Moment, status: CanaryStatus, share: Share) -> CanaryStatus:
+    update = {"weight": share.weight, "matched": share.matched or None, "mirror": share.mirror or None, "since": m.now}
+    return status.model_copy(update=update)
 
 
 def _withdrawing(m: Moment) -> tuple[CanaryStatus, Traffic]:
@@ -84,7 +88,7 @@ def _withdrawing(m: Moment) -> tuple[CanaryStatus, Traffic]:
     traffic = withdraw(m)
     asked = any_share(m) and bool(traffic.actions)
     nothing = not any_share(m)
-    return (_at(m, 0) if asked or nothing else m.status), traffic
+    return (_at(m, NOTHING) if asked or nothing else m.status), traffic
 
 
 # -- at rest ----------------------------------------------------------------------------------------------------------
@@ -148,7 +152,7 @@ def _progress(m: Moment) -> timedelta:
 
 def previewing(m: Moment, evidence: Evidence) -> Doing:
     """The preview route leads to the candidate, and the checks look at it."""
-    traffic = move(m, 0)
+    traffic = move(m, NOTHING)
     actions = (*keep_held(m), *traffic.actions, *evidence.looks)
     return Doing(m.status, actions, CanaryReason.ANALYSING, "checks before the switch", evidence.wake_at)
 
@@ -158,39 +162,40 @@ def stepping(m: Moment, evidence: Evidence) -> Doing:
     step = m.step
     if step is None:
         return Doing(m.status)
-    words = f"step {(m.status.step or 0) + 1}/{len(m.steps)} at {m.step_weight}%"
-    if m.status.weight == m.step_weight:
-        traffic = move(m, m.step_weight)
+    words = f"step {(m.status.step or 0) + 1}/{len(m.steps)} at {in_words(m.step_share)}"
+    if m.share == m.step_share:
+        traffic = move(m, m.step_share)
         actions = (*keep_held(m), *traffic.actions, *evidence.looks)
         hold = m.since + length(step.hold, DEFAULT_HOLD)
         wake = _soonest(evidence.wake_at, hold if hold > m.now else None)
         return Doing(m.status, actions, CanaryReason.ANALYSING, words, wake)
-    return _rising(m, "BeforeStep", m.step_weight, words)
+    return _rising(m, "BeforeStep", m.step_share, words)
 
 
-def _rising(m: Moment, point: str, weight: int, words: str) -> Doing:
-    """Towards a weight: first the hooks, then the pods, then the record, and last the routes."""
+def _rising(m: Moment, point: str, share: Share, words: str) -> Doing:
+    """Towards a share: first the hooks, then the pods, then the record, and last the routes."""
     if m.status.paused is not None:
-        back = move(m, m.status.weight)
+        back = move(m, m.share)
         return Doing(m.status, (*keep_held(m), *back.actions), CanaryReason.PAUSED, f"paused before {words}")
     called = call(m, "BeforeStep" if point == "BeforeStep" else "BeforePromotion")
     status = m.status.model_copy(update={"hooks": called.records})
-    current = move(m, m.status.weight)
+    current = move(m, m.share)
     if not called.done:
         actions = (*keep_held(m), *current.actions, *called.actions)
         return Doing(status, actions, CanaryReason.HOOK_RUNNING, f"hooks before {words}")
-    pods = scale(m, weight)
-    if m.routed and not m.up(weight):
+    pods = scale(m, share.weight)
+    if m.routed and not m.up(share.weight):
         actions = (*keep_held(m), *current.actions, *pods.actions)
         return Doing(status, actions, CanaryReason.CANDIDATE_STARTING, f"pods for {words}", m.since + _progress(m))
-    raised = status.model_copy(update={"weight": weight, "since": m.now})
-    traffic = move(Moment(m.scene, raised), weight)
-    return Doing(raised, (*keep_held(m), *traffic.actions), CanaryReason.ANALYSING, words, m.now)
+    raised = _asking(m, status, share)
+    traffic = move(Moment(m.scene, raised), share)
+    grown = pods.actions if m.routed else ()
+    return Doing(raised, (*keep_held(m), *grown, *traffic.actions), CanaryReason.ANALYSING, words, m.now)
 
 
 def approving(m: Moment, evidence: Evidence) -> Doing:
     """All has passed; a person has to let it in. The analysis goes on."""
-    traffic = move(m, m.status.weight)
+    traffic = move(m, m.share)
     actions = (*keep_held(m), *traffic.actions, *evidence.looks)
     return Doing(m.status, actions, CanaryReason.AWAITING_APPROVAL, "waits for promote", evidence.wake_at)
 
@@ -199,9 +204,9 @@ def switching(m: Moment, _: Evidence) -> Doing:
     """All requests go over to the candidate."""
     if m.spec is None:
         return Doing(m.status)
-    top = top_weight(m.spec)
-    words = f"the switch to {top}%"
-    if m.status.weight != top:
+    top = m.top_share
+    words = f"the switch to {top.weight}%"
+    if m.share != top:
         return _rising(m, "BeforePromotion", top, words)
     called = call(m, "BeforePromotion")  # the last step may have had the weight of the switch
     traffic = move(m, top)
@@ -220,7 +225,7 @@ def keeping(m: Moment, evidence: Evidence) -> Doing:
 
 
 def _kept(m: Moment, evidence: Evidence, wanted: timedelta, words: str) -> Doing:
-    traffic = move(m, m.status.weight)
+    traffic = move(m, m.share)
     end = m.since + wanted
     wake = _soonest(evidence.wake_at, end if end > m.now else None)
     actions = (*keep_held(m), *traffic.actions, *evidence.looks)
@@ -232,11 +237,11 @@ def _kept(m: Moment, evidence: Evidence, wanted: timedelta, words: str) -> Doing
 
 def promoting(m: Moment, _: Evidence) -> Doing:
     """The target is rolled to the new revision, while the candidate serves."""
-    traffic = move(m, m.status.weight) if m.spec is not None else Traffic()
+    traffic = move(m, m.share) if m.spec is not None else Traffic()
     late = m.since + _progress(m)
     return Doing(
         m.status,
-        (*_release(m), *traffic.actions),
+        (*(_release(m) or grow_target(m)), *traffic.actions),
         CanaryReason.PROMOTING,
         "the target is rolled to the new revision",
         wake_at=late,
@@ -251,7 +256,7 @@ def returning(m: Moment, _: Evidence) -> Doing:
     called = call(m, "AfterPromotion") if out(m) else None
     if called is not None:
         status = status.model_copy(update={"hooks": called.records})
-    actions = (*_release(m), *traffic.actions, *(called.actions if called is not None else ()))
+    actions = (*(_release(m) or grow_target(m)), *traffic.actions, *(called.actions if called is not None else ()))
     return Doing(status, actions, CanaryReason.ROLLED_OUT, "back to the target", traffic.wake_at)
 
 
@@ -270,7 +275,7 @@ def rolling_back(m: Moment, _: Evidence) -> Doing:
     late = m.since + limit if any_share(m) else None
     return Doing(
         status,
-        (*traffic.actions, *keep_held(m), *(called.actions if called is not None else ())),
+        (*traffic.actions, *(keep_held(m) or grow_target(m)), *(called.actions if called is not None else ())),
         wake_at=_soonest(traffic.wake_at, late if late is not None and late > m.now else None),
         overdue_at=late,
         overdue=CanaryReason.ROLLBACK_SLOW,

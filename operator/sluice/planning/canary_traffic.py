@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sluice.api.canary_status import CanaryPhase
-from sluice.planning.canary_actions import ApplyCandidate, CanaryAction, DeleteCandidate, SetWeights
-from sluice.planning.canary_scene import DRAIN, FULL, Moment, RouteView
+from sluice.planning.canary_actions import (
+    ApplyAutoscaler,
+    ApplyCandidate,
+    CanaryAction,
+    DeleteCandidate,
+    ScaleTarget,
+    SetWeights,
+)
+from sluice.planning.canary_scene import DRAIN, FULL, NOTHING, Moment, RouteView, Share
 
 
 @dataclass(frozen=True)
@@ -64,36 +71,34 @@ def seen(moment: Moment) -> int | None:
 
 def reached(moment: Moment) -> bool:
     """Whether the requests are divided as the status asks."""
-    weight = moment.status.weight
     if not moment.routed:
-        return moment.up(weight)
-    preview = moment.preview_weight
-    asked = all(route.says(preview if route.preview else weight) for route in moment.scene.routes)
+        return moment.up(moment.status.weight)
+    asked = all(route.says(moment.preview_share if route.preview else moment.share) for route in moment.scene.routes)
     return asked and not missing_routes(moment) and not unsettled(moment)
 
 
 def any_share(moment: Moment) -> bool:
     """Whether a route, a preview too, states that the candidate gets requests."""
-    return any(route.candidate for route in moment.scene.routes)
+    return any(route.reaches_candidate for route in moment.scene.routes)
 
 
-def move(moment: Moment, weight: int) -> Traffic:
-    """Bring every route to `weight` (a preview route to its own), as far as the receiving side is ready."""
+def move(moment: Moment, share: Share) -> Traffic:
+    """Bring every route to `share` (a preview route to its own), as far as the receiving side is ready."""
     waits = ""
     actions: list[CanaryAction] = []
     if not moment.routed:
-        return scale(moment, weight)
+        return scale(moment, share.weight)
     for route in moment.scene.routes:
-        wanted = moment.preview_weight if route.preview else weight
+        wanted = moment.preview_share if route.preview else share
         if route.says(wanted) or route.stable is None:
             continue
-        if wanted > route.share and not (moment.up(weight) and moment.scene.services.candidate_fits):
+        if route.gives_more(wanted) and not (moment.up(share.weight) and moment.scene.services.candidate_fits):
             waits = "the candidate is not ready"
-        elif wanted < route.share and not _stable_takes(moment):
+        elif route.gives_less(wanted) and not _stable_takes(moment):
             waits = "the target has no pods that could take the requests"
         else:
             before = moment.route_before(route)
-            actions.append(SetWeights(route.name, route.kind, FULL - wanted, wanted, route.resource_version, before))
+            actions.append(SetWeights(route.name, route.kind, wanted, route.resource_version, before))
     return Traffic(tuple(actions), waits or unsettled(moment))
 
 
@@ -112,11 +117,31 @@ def scale(moment: Moment, weight: int) -> Traffic:
         candidate.replicas == replicas or (moment.routed and candidate.replicas > replicas)
     )
     if fits or target.revision != revision:
-        return Traffic(waits=waits)
+        return Traffic(_autoscaled(moment, replicas), waits)
     apply = ApplyCandidate(
         revision, target.resource_version, replicas, candidate.uid if candidate is not None else None
     )
     return Traffic((apply,), "the candidate is not ready")
+
+
+def _autoscaled(moment: Moment, replicas: int) -> tuple[CanaryAction, ...]:
+    """The candidate grows by the rules of the target's autoscaler, and never below what the weight needs."""
+    candidate, autoscaler, spec = moment.scene.candidate, moment.scene.autoscaler, moment.spec
+    fixed = spec is not None and spec.candidate is not None and spec.candidate.replicas is not None
+    if candidate is None or autoscaler is None or fixed or not moment.routed:
+        return ()
+    floor = min(replicas, autoscaler.most)
+    if autoscaler.floor is not None and autoscaler.floor >= floor:
+        return ()
+    return (ApplyAutoscaler(candidate.uid, autoscaler.name, floor),)
+
+
+def grow_target(moment: Moment) -> tuple[CanaryAction, ...]:
+    """The target is as large as it has to be to take the requests back."""
+    target, wanted = moment.scene.target, moment.wanted_of_target
+    if target is None or not any_share(moment) or target.replicas >= wanted:
+        return ()
+    return (ScaleTarget(target.name, target.uid, target.resource_version, wanted),)
 
 
 def out(moment: Moment) -> bool:
@@ -129,7 +154,7 @@ def withdraw(moment: Moment) -> Traffic:
     if moment.scene.target is None:
         return _without_target(moment)
     if any_share(moment):
-        return move(moment, 0)
+        return move(moment, NOTHING)
     candidate = moment.scene.candidate
     if candidate is None or unsettled(moment):
         return Traffic(waits=unsettled(moment))
@@ -157,7 +182,9 @@ def _stable_takes(moment: Moment) -> bool:
     if target is None:
         return False
     urgent = moment.phase is CanaryPhase.ROLLING_BACK or not moment.candidate_alive
-    return target.replicas == 0 or (target.available > 0 if urgent else target.serving)
+    if target.replicas == 0:
+        return True
+    return target.available > 0 if urgent else target.serving and target.replicas >= moment.wanted_of_target
 
 
 def _stable_has_taken_over(moment: Moment) -> bool:

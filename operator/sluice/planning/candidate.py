@@ -95,6 +95,37 @@ def candidate_service(canary: str, canary_uid: str, target: str, ports: Sequence
     }
 
 
+def candidate_autoscaler(canary: str, candidate: Object, autoscaler: Object, floor: int) -> dict[str, Any]:
+    """The autoscaler of the candidate: the rules of the target's, from `floor` pods on. It belongs to the candidate."""
+    name, uid = candidate["metadata"]["name"], candidate["metadata"]["uid"]
+    owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": uid, "controller": True}
+    labels = {names.LABEL_CANDIDATE: canary, names.LABEL_MANAGED_BY: names.FIELD_MANAGER}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
+        "spec": {
+            **autoscaler["spec"],
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": floor,
+        },
+    }
+
+
+def autoscales(autoscaler: Object, deployment: str) -> bool:
+    """Whether an autoscaler scales this Deployment."""
+    ref = autoscaler["spec"]["scaleTargetRef"]
+    named = (ref.get("apiVersion", "").split("/")[0], ref["kind"], ref["name"])
+    return bool(named == ("apps", "Deployment", deployment))
+
+
+def same_rules(one: Object, other: Object) -> bool:
+    """Whether two autoscalers differ in nothing but what they scale, and their lowest number of pods."""
+    own = ("scaleTargetRef", "minReplicas")
+    first, second = ({k: v for k, v in row["spec"].items() if k not in own} for row in (one, other))
+    return first == second
+
+
 def service_ports(service: Object) -> tuple[dict[str, Any], ...]:
     """The ports of a Service without what belongs to one Service only (node ports)."""
     fields = ("name", "port", "protocol", "targetPort", "appProtocol")

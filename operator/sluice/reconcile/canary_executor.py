@@ -10,10 +10,11 @@ from sluice.api.canary_status import CanaryPhase
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
 from sluice.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
-from sluice.kube.resources import CANARIES, DEPLOYMENTS, GRPC_ROUTES, HTTP_ROUTES, SERVICES
+from sluice.kube.resources import AUTOSCALERS, CANARIES, DEPLOYMENTS, GRPC_ROUTES, HTTP_ROUTES, SERVICES
 from sluice.planning.actions import TakeLook
 from sluice.planning.canary_actions import (
     AdoptTarget,
+    ApplyAutoscaler,
     ApplyCandidate,
     ApplyService,
     CanaryAction,
@@ -24,17 +25,24 @@ from sluice.planning.canary_actions import (
     LetGo,
     ReleaseTarget,
     RunHook,
+    ScaleTarget,
     SetWeights,
 )
-from sluice.planning.canary_scene import CanaryView
+from sluice.planning.canary_scene import NOTHING, CanaryView
 from sluice.planning.canary_spec import is_routed, service_name, steered
-from sluice.planning.candidate import candidate_deployment, candidate_service, revision_of, template_hash
+from sluice.planning.candidate import (
+    candidate_autoscaler,
+    candidate_deployment,
+    candidate_service,
+    revision_of,
+    template_hash,
+)
 from sluice.reconcile.caches import Caches
-from sluice.reconcile.canary_observer import CanaryObserver, before_of
+from sluice.reconcile.canary_observer import CanaryObserver, before_of, wish
 from sluice.reconcile.hooks import Hooks
 from sluice.reconcile.measurer import Measurer
 from sluice.reconcile.workloads import controller_of
-from sluice.routing.base import Patch, RoutingError, Wish
+from sluice.routing.base import Patch, RoutingError
 from sluice.routing.registry import ROUTERS
 from sluice.telemetry import metrics
 from sluice.telemetry.logs import get_logger
@@ -81,6 +89,11 @@ class CanaryExecutor:
                 self._hooks.start(view.namespace, view.name, view.uid, action, _facts(view, action))
             case ApplyCandidate():
                 await self._apply_candidate(view, action)
+            case ApplyAutoscaler():
+                await self._apply_autoscaler(view, action)
+            case ScaleTarget():
+                await self._patch_target(view, action.target, _only(action, {}, {"replicas": action.replicas}))
+                log.info("scaled the target", canary=view.name, target=action.target, replicas=action.replicas)
             case DeleteCandidate():
                 await self._delete_candidate(view, action)
             case ApplyService():
@@ -205,6 +218,20 @@ class CanaryExecutor:
             log.info("applied the candidate", canary=view.name, revision=action.revision, replicas=action.replicas)
         self._caches.deployments.upsert(written)
 
+    async def _apply_autoscaler(self, view: CanaryView, action: ApplyAutoscaler) -> None:
+        row, memory = self._observer.candidate_row(view), self._observer.memory(view.uid)
+        if row is None or row.uid != action.uid:
+            return
+        memory.autoscaler = None
+        try:
+            theirs = await self._client.get(AUTOSCALERS, view.namespace, action.autoscaler)
+            candidate = {"metadata": {"name": row.name, "uid": row.uid}}
+            body = candidate_autoscaler(view.name, candidate, theirs, action.floor)
+            await self._client.apply(AUTOSCALERS, view.namespace, body, force=True)
+        except NotFound:
+            return  # the target has none any more
+        log.info("applied the autoscaler of the candidate", canary=view.name, floor=action.floor)
+
     async def _delete_candidate(self, view: CanaryView, action: DeleteCandidate) -> None:
         row = self._observer.candidate_row(view)
         if row is None or row.uid != action.uid:
@@ -255,7 +282,7 @@ class CanaryExecutor:
                 if patch:
                     written = await self._client.patch_json(resource, view.namespace, action.route, patch)
                     store.upsert(written)
-                    log.info("weights", canary=view.name, route=action.route, candidate=action.candidate)
+                    log.info("weights", canary=view.name, route=action.route, candidate=action.share.weight)
             except NotFound:
                 return
             except Conflict:
@@ -283,9 +310,9 @@ class CanaryExecutor:
         if pair is None:
             return ()
         router, before = ROUTERS[action.kind], before_of(action.before)
-        if action.candidate:
-            return router.steer(route, pair, Wish(weight=action.candidate), before)
-        return router.restore(route, pair, before)
+        if action.share == NOTHING:
+            return router.restore(route, pair, before)
+        return router.steer(route, pair, wish(action.share, view.spec), before)
 
 
 def _only(action: Any, annotations: Mapping[str, str | None], spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,18 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sluice.api import names
-from sluice.api.canary import Config
+from sluice.api.canary import CanarySpec, Config, Match
 from sluice.api.canary_status import CanaryPhase
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
-from sluice.kube.errors import KubeError, NotFound
-from sluice.kube.resources import CONFIG_MAPS, REPLICA_SETS, SECRETS
+from sluice.kube.errors import Forbidden, KubeError, NotFound
+from sluice.kube.resources import AUTOSCALERS, CONFIG_MAPS, GATEWAY_CLASSES, GATEWAYS, REPLICA_SETS, SECRETS
 from sluice.planning.canary_scene import (
+    SLOT_PHASES,
+    AutoscalerView,
     CanaryScene,
     CanaryView,
     CandidateView,
@@ -21,19 +23,40 @@ from sluice.planning.canary_scene import (
     HookResult,
     RouteView,
     ServicesView,
+    Share,
     TargetView,
 )
-from sluice.planning.canary_spec import gate_names, is_routed, service_name, steered
-from sluice.planning.candidate import candidate_labels, picks, revision_of, template_hash
+from sluice.planning.canary_spec import gate_names, is_routed, mirrors, service_name, steered
+from sluice.planning.candidate import autoscales, candidate_labels, picks, revision_of, same_rules, template_hash
 from sluice.planning.views import GateView
 from sluice.reconcile.caches import BY_CANARY, BY_CANDIDATE, BY_NAMESPACE, UNDER_WAY, Caches
 from sluice.reconcile.measurer import Measurer
 from sluice.reconcile.workloads import DeploymentRow, controller_of
-from sluice.routing.base import Backend, Before, Pair, RoutingError, Standing
+from sluice.routing import gateway_status
+from sluice.routing.base import (
+    Backend,
+    Before,
+    Condition,
+    Cookie,
+    Header,
+    HeaderPattern,
+    Pair,
+    Router,
+    RoutingError,
+    Seen,
+    Standing,
+    Wish,
+)
 from sluice.routing.registry import ROUTERS
 
 CONFIG_SECONDS: Final = 10.0
 """How long the content of a config that was read counts as current."""
+
+GATEWAY_SECONDS: Final = 60.0
+"""How long what was read of a GatewayClass counts as current."""
+
+AUTOSCALER_SECONDS: Final = 10.0
+"""How long what was read of an autoscaler counts as current."""
 
 RouteKey = tuple[str, str, str]
 """Namespace, kind and name."""
@@ -51,6 +74,10 @@ class Memory:
     """Why a route could not be changed, by kind and name."""
     candidate: str = ""
     """Why the candidate could not be made."""
+    gateways: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = field(default_factory=dict)
+    """When the class of a Gateway was read, on the monotonic clock, and what it said."""
+    autoscaler: tuple[float, AutoscalerView | None] | None = None
+    """When the autoscalers were read, on the monotonic clock, and the target's."""
     configs: tuple[float, str] | None = None
     """When the configs were read, on the monotonic clock, and the hash of their content."""
 
@@ -85,7 +112,8 @@ class CanaryObserver:
             canary=view,
             target=await self._target(view, row, configs) if row is not None else None,
             candidate=self._candidate(view),
-            routes=self._routes(view, memory),
+            routes=await self._routes(view, memory),
+            autoscaler=await self._autoscaler(view, row, memory),
             services=self._services(view, row),
             foreign=memory.candidate or self._foreign(view, row),
             gates=self._gates(view),
@@ -180,6 +208,17 @@ class CanaryObserver:
                 return f'{kind} "{name}" is not of this Canary; it needs that name for the candidate'
         return ""
 
+    async def _autoscaler(self, view: CanaryView, row: DeploymentRow | None, memory: Memory) -> AutoscalerView | None:
+        """The target's autoscaler, while it matters: read now and then, not watched. Raises KubeError."""
+        if row is None or view.status.phase not in SLOT_PHASES:
+            memory.autoscaler = None
+            return None
+        now = self._clock.monotonic()
+        if memory.autoscaler is None or now - memory.autoscaler[0] >= AUTOSCALER_SECONDS:
+            found = (await self._client.list(AUTOSCALERS, row.namespace)).items
+            memory.autoscaler = now, _autoscaler_of(found, row.name)
+        return memory.autoscaler[1]
+
     # -- Services and routes ----------------------------------------------------------------------------
 
     def _services(self, view: CanaryView, target: DeploymentRow | None) -> ServicesView:
@@ -199,32 +238,47 @@ class CanaryObserver:
             selects=stable is None or not stable.selector or picks(dict(stable.selector), dict(target.labels)),
         )
 
-    def _routes(self, view: CanaryView, memory: Memory) -> list[RouteView]:
+    async def _routes(self, view: CanaryView, memory: Memory) -> list[RouteView]:
         found = []
         for kind, name, rule, preview in steered(view.spec, view.status.routes):
             row = self._caches.routes(kind).get(view.namespace, name)
             if row is None:
                 continue
             pair = self.pair(view, row.obj, rule)
-            found.append(self._route(view, memory, kind, row.obj, pair, preview=preview))
+            lacking = "" if preview else await self._lacking(view, memory, kind, row.obj)
+            found.append(self._route(view, memory, kind, row.obj, pair, preview=preview, lacking=lacking))
         return found
 
     def _route(
-        self, view: CanaryView, memory: Memory, kind: str, route: Mapping[str, Any], pair: Pair | None, *, preview: bool
+        self,
+        view: CanaryView,
+        memory: Memory,
+        kind: str,
+        route: Mapping[str, Any],
+        pair: Pair | None,
+        *,
+        preview: bool,
+        lacking: str,
     ) -> RouteView:
         router, name = ROUTERS[kind], route["metadata"]["name"]
-        seen = router.seen(route, pair) if pair is not None else None
+        record = next((row.before for row in view.status.routes if (row.kind, row.name) == (kind, name)), None)
         said = router.answer(route)
         message = memory.routes.get((kind, name), "") or (said.message if said.standing is Standing.REFUSED else "")
-        before = None
+        before, seen, as_matched = None, None, False
         if pair is not None:
             try:
-                before = router.remember(route, pair).dump()
+                untouched = router.remember(route, pair)
+                before = untouched.dump()
+                if record is None:  # what cannot be done is said before anything is
+                    router.steer(route, pair, wish(Share(0, matched=True), view.spec), untouched)
             except RoutingError as error:
-                touched = any((row.kind, row.name) == (kind, name) for row in view.status.routes)
-                if not touched and seen is not None and seen.weights:
+                if record is None and router.seen(route, pair).weights:
                     message = message or str(error)
+            known = before_of(record or before)
+            seen = router.seen(route, pair, known)
+            as_matched = seen.matched > 0 and _as_matched(router, route, pair, seen, view.spec, known)
         share = round(seen.most) if seen is not None and seen.weights else None
+        mirrors = set(seen.mirrors) if seen is not None else set()
         return RouteView(
             name=name,
             kind=kind,
@@ -234,9 +288,42 @@ class CanaryObserver:
             candidate=None if share is None else share,
             settled=said.standing is Standing.ACCEPTED and not message,
             even=seen is not None and len(set(seen.weights)) <= 1,
+            matched=seen is not None and seen.matched > 0,
+            as_matched=as_matched,
+            mirror=None if len(mirrors) > 1 else next(iter(mirrors), 0),
+            lacking=lacking,
             before=before,
             message=message,
         )
+
+    async def _lacking(self, view: CanaryView, memory: Memory, kind: str, route: Mapping[str, Any]) -> str:
+        """What a gateway of the route does not claim, of what the spec asks for. Raises KubeError."""
+        wishes = [] if view.spec is None else [Wish(mirror=percent) for percent in mirrors(view.spec)]
+        needed = sorted({feature for one in wishes for feature in ROUTERS[kind].features(one)})
+        if not needed:
+            return ""
+        now = self._clock.monotonic()
+        for parent in (route.get("spec") or {}).get("parentRefs") or ():
+            if (parent.get("kind") or "Gateway") != "Gateway":
+                continue
+            gateway = parent.get("namespace") or view.namespace, parent["name"]
+            known = memory.gateways.get(gateway)
+            if known is None or now - known[0] >= GATEWAY_SECONDS:
+                known = memory.gateways[gateway] = now, await self._gateway_class(*gateway)
+            found = known[1]
+            if found is not None and (missing := gateway_status.lacking(found, needed)):
+                return f"GatewayClass {found['metadata']['name']} does not claim to support {', '.join(missing)}"
+        return ""
+
+    async def _gateway_class(self, namespace: str, name: str) -> Mapping[str, Any] | None:
+        """The class of a Gateway; None when either does not exist: the route's own status says so."""
+        try:
+            gateway = await self._client.get(GATEWAYS, namespace, name)
+            return await self._client.get(GATEWAY_CLASSES, None, gateway["spec"]["gatewayClassName"])
+        except NotFound:
+            return None
+        except Forbidden:
+            return {"metadata": {"name": f"of Gateway {namespace}/{name}, which cannot be read,"}}
 
     def pair(self, view: CanaryView, route: Mapping[str, Any], rule: str | None) -> Pair | None:
         """Between whom a route divides requests: by the port at which it names the target's Service."""
@@ -305,6 +392,47 @@ class CanaryObserver:
         except KubeError as error:
             raise ConfigsUnreadable(f'{config.kind} "{config.name}" cannot be read: {error}') from error
         return [config.kind, config.name, found.get("data"), found.get("binaryData")]
+
+
+def wish(share: Share, spec: CanarySpec | None) -> Wish:
+    """What a router is asked for."""
+    matches = spec.canary.match if share.matched and spec is not None and spec.canary is not None else ()
+    return Wish(share.weight, tuple(_condition(one) for one in matches), share.mirror)
+
+
+def _condition(match: Match) -> Condition:
+    if match.cookie is not None:
+        return Cookie(match.cookie.name, match.cookie.value)
+    if match.header is None:
+        raise ValueError("neither header nor cookie")  # refused at admission
+    if match.header.pattern is not None:
+        return HeaderPattern(match.header.name, match.header.pattern)
+    return Header(match.header.name, match.header.value or "")
+
+
+def _as_matched(
+    router: Router, route: Mapping[str, Any], pair: Pair, seen: Seen, spec: CanarySpec | None, before: Before
+) -> bool:
+    """Whether the rules for what matches are those of the spec: with them, and all else as it is, nothing is to be changed."""
+    if seen.weight is None or len(set(seen.mirrors)) > 1:
+        return False
+    asked = Share(seen.weight, matched=True, mirror=next(iter(seen.mirrors), 0))
+    try:
+        return not router.steer(route, pair, wish(asked, spec), before)
+    except RoutingError:
+        return False
+
+
+def _autoscaler_of(found: Sequence[Mapping[str, Any]], target: str) -> AutoscalerView | None:
+    theirs = next((one for one in found if autoscales(one, target)), None)
+    if theirs is None:
+        return None
+    ours = next((one for one in found if autoscales(one, names.candidate_name(target))), None)
+    return AutoscalerView(
+        name=theirs["metadata"]["name"],
+        most=theirs["spec"]["maxReplicas"],
+        floor=ours["spec"].get("minReplicas", 1) if ours is not None and same_rules(theirs, ours) else None,
+    )
 
 
 def before_of(text: str | None) -> Before:

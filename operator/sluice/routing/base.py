@@ -159,6 +159,9 @@ class Before:
             raise ValueError(f"not a route's earlier state: {text[:80]!r}") from error
 
 
+NEVER_TOUCHED: Final = Before(())
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
     """How a route divides traffic as it is. The numbers are percent."""
@@ -168,7 +171,7 @@ class Seen:
     mirrors: tuple[int, ...]
     """The share of copied requests, for the same rules."""
     matched: int
-    """The number of rules that send requests to the candidate alone."""
+    """The number of rules of ours that send requests of some kind to the candidate alone."""
     named: bool
     """Whether each of the rules names the candidate."""
 
@@ -233,8 +236,12 @@ class Router(Protocol):
         or removed stays as they want it."""
         ...
 
-    def seen(self, route: Object, pair: Pair) -> Seen:
+    def seen(self, route: Object, pair: Pair, before: Before = NEVER_TOUCHED) -> Seen:
         """How the route divides traffic as it is."""
+        ...
+
+    def features(self, wish: Wish) -> tuple[str, ...]:
+        """What the GatewayClass has to claim for this wish, for `gateway_status.lacking`."""
         ...
 
     def answer(self, route: Object) -> Answer:

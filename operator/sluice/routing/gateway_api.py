@@ -21,6 +21,7 @@ from typing import Any, Final
 from sluice.routing import gateway_status
 from sluice.routing.base import (
     ALL,
+    NEVER_TOUCHED,
     AlreadyMatched,
     Answer,
     Backend,
@@ -134,7 +135,7 @@ class GatewayRoute:
             _give_back(draft, place, rule, before)
         return draft.patch
 
-    def seen(self, route: Object, pair: Pair) -> Seen:
+    def seen(self, route: Object, pair: Pair, before: Before = NEVER_TOUCHED) -> Seen:
         """How the route divides traffic as it is."""
         rules = (route.get("spec") or {}).get("rules") or ()
         places = [place for place in _places(route, pair) if place.sum]
@@ -144,7 +145,7 @@ class GatewayRoute:
                 sum(_percent(rules[place.rule]["filters"][at]) for at in _mirrors(rules[place.rule], pair.candidate))
                 for place in places
             ),
-            sum(_only(rule, pair.candidate) for rule in rules),
+            len(self._added(route, pair, before)),
             bool(places) and all(place.candidate is not None for place in places),
         )
 

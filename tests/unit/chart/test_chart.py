@@ -220,6 +220,7 @@ class TestPermissions:
         ("apps", "controllerrevisions"): {"get", "list", "watch", "create", "delete"},
         ("apps", "deployments"): {"get", "list", "watch", "create", "patch", "delete"},
         ("apps", "replicasets"): {"get", "list"},
+        ("autoscaling", "horizontalpodautoscalers"): {"get", "list", "create", "patch"},
         ("batch", "jobs"): {"get", "create", "delete"},
         ("gateway.networking.k8s.io", "httproutes"): {"get", "list", "watch", "patch"},
         ("gateway.networking.k8s.io", "grpcroutes"): {"get", "list", "watch", "patch"},

@@ -17,6 +17,7 @@ from sluice.planning.actions import TakeLook, TallyKey
 from sluice.planning.canary import plan_canary
 from sluice.planning.canary_actions import (
     AdoptTarget,
+    ApplyAutoscaler,
     ApplyCandidate,
     CanaryAction,
     CanaryPlan,
@@ -26,10 +27,12 @@ from sluice.planning.canary_actions import (
     LetGo,
     ReleaseTarget,
     RunHook,
+    ScaleTarget,
     SetWeights,
 )
 from sluice.planning.canary_controls import requested
 from sluice.planning.canary_scene import (
+    AutoscalerView,
     BadControl,
     CanaryScene,
     CanaryView,
@@ -38,6 +41,7 @@ from sluice.planning.canary_scene import (
     Dependency,
     HookResult,
     RouteView,
+    Share,
     TargetView,
 )
 from sluice.planning.metrics import limits_of
@@ -112,6 +116,7 @@ class Ours:
     replicas: int
     pods: list[Pod]
     deleting: bool = False
+    floor: int | None = None
 
 
 @dataclass
@@ -121,13 +126,15 @@ class Route:
     preview: bool = False
     stable: int = 1
     candidate: int | None = None
+    matched: bool = False
+    mirror: int = 0
     version: int = 1
-    applied: tuple[int, int] = (1, 0)
+    applied: tuple[int, int, bool, int] = (1, 0, False, 0)
 
     @property
-    def stated(self) -> tuple[int, int]:
-        """The weights as a router reads them."""
-        return self.stable, self.candidate or 0
+    def stated(self) -> tuple[int, int, bool, int]:
+        """What it says, as a router reads it."""
+        return self.stable, self.candidate or 0, self.matched, self.mirror
 
 
 class World:
@@ -142,6 +149,8 @@ class World:
         self.status = CanaryStatus()
         self.target = Target()
         self.ours: Ours | None = None
+        self.autoscaled: int | None = None
+        """The most pods that an autoscaler of the target allows; None: it has none."""
         self.routes: dict[str, Route] = {}
         if spec.routing.gateway_api is not None:
             self.routes = {route.name: Route() for route in spec.routing.gateway_api.routes}
@@ -197,8 +206,13 @@ class World:
                 available=sum(pod.ready for pod in ours.pods),
                 deleting=ours.deleting,
             )
+        autoscaler = None
+        if self.autoscaled is not None:
+            floor = ours.floor if ours is not None else None
+            autoscaler = AutoscalerView(name="pricing", most=self.autoscaled, floor=floor)
         return CanaryScene(
             canary=self.view(),
+            autoscaler=autoscaler,
             target=TargetView(
                 name="pricing",
                 uid="target-1",
@@ -226,6 +240,9 @@ class World:
                     stable=route.stable,
                     candidate=route.candidate,
                     settled=route.applied == route.stated,
+                    matched=route.matched,
+                    as_matched=route.matched,
+                    mirror=route.mirror,
                 )
                 for name, route in self.routes.items()
             ],
@@ -251,6 +268,14 @@ class World:
         target.revision = revision
         if target.adopted and self.webhook:
             target.paused = target.held = True
+        self._touch(spec=True)
+
+    def scale(self, replicas: int) -> None:
+        """The target gets another size; an unready pod goes first."""
+        target = self.target
+        kept = sorted(target.pods, key=lambda pod: not pod.ready)[:replicas]
+        target.pods = kept + [Pod(target.revision) for _ in range(replicas - len(kept))]
+        target.replicas = replicas
         self._touch(spec=True)
 
     def _touch(self, *, spec: bool) -> None:
@@ -285,6 +310,7 @@ class World:
         """Somebody applies the routes as they are in Git."""
         for route in self.routes.values():
             route.stable, route.candidate = 100, 0
+            route.matched, route.mirror = False, 0
             route.version += 1
 
     def ask(self, action: ControlAction, nonce: str) -> None:
@@ -400,6 +426,13 @@ class World:
                 self._apply(action)
             case DeleteCandidate():
                 self._delete(action)
+            case ApplyAutoscaler():
+                if self.ours is not None and self.ours.uid == action.uid:
+                    self.ours.floor = action.floor
+                    self.ours.replicas = max(self.ours.replicas, action.floor)
+            case ScaleTarget():
+                if action.resource_version == str(self.target.version):
+                    self.scale(action.replicas)
             case SetWeights():
                 self._set_weights(scene, action)
             case TakeLook():
@@ -450,8 +483,8 @@ class World:
         if self.ours is None or self.ours.uid != action.uid:
             return
         for route in self.routes.values():
-            assert route.stated[1] == 0, "its requests go before its pods do"
-            assert route.applied[1] == 0, "its requests go before its pods do"
+            assert not any(route.stated[1:]), "its requests go before its pods do"
+            assert not any(route.applied[1:]), "its requests go before its pods do"
         assert self.available() >= self.target.replicas - 1, "the only healthy copy is never removed"
         self.ours.deleting = True
 
@@ -459,11 +492,12 @@ class World:
         route = self.routes[action.route]
         if action.resource_version != str(route.version):
             return
-        assert action.stable + action.candidate == 100
+        share = action.share
         if not route.preview:
-            assert action.candidate == self.status.weight, "what is asked for is on record"
-        share = 100 * route.stated[1] / sum(route.stated)
-        if action.candidate > share:
+            recorded = Share(self.status.weight, bool(self.status.matched), self.status.mirror or 0)
+            assert share == recorded, "what is asked for is on record"
+        given = 100 * route.stated[1] / sum(route.stated[:2])
+        if share.weight > given or (share.matched and not route.matched) or share.mirror > route.mirror:
             assert scene.candidate is not None
             assert scene.candidate.available >= max(1, scene.candidate.replicas), "only to pods that are ready"
             assert scene.candidate.revision == self.status.candidate_revision
@@ -472,10 +506,11 @@ class World:
             assert scene.candidate.revision not in failed, "a failed revision gets nothing"
         else:
             assert self.available() >= 1, "only to pods that are ready"
-        route.stable, route.candidate = action.stable, action.candidate
+        route.stable, route.candidate = 100 - share.weight, share.weight
+        route.matched, route.mirror = share.matched, share.mirror
         route.version += 1
         if not route.preview:
-            self.weights.append(action.candidate)
+            self.weights.append(share.weight)
 
     def _take_look(self, scene: CanaryScene, action: TakeLook) -> None:
         value = {Outcome.PASS: 0.5, Outcome.FAIL: 7.2}.get(self.metric)
@@ -485,6 +520,10 @@ class World:
         for route in scene.routes:
             assert route.settled, "what is measured is what was asked for"
             assert route.preview or round(route.share) == self.status.weight
+            assert route.preview or (route.matched, route.mirror) == (
+                bool(self.status.matched),
+                self.status.mirror or 0,
+            )
         if self.metric in (Outcome.PASS, Outcome.WARN):
             self.good_looks[action.key[0]] = self.now
 

@@ -78,6 +78,66 @@ def test_a_canary_of_two_steps_takes_at_most_seventeen_writes_with_its_events() 
     assert world.writes - before + len(world.events) - events <= 17
 
 
+MATCH = {"match": [{"header": {"name": "X-Tester", "value": "yes"}}]}
+
+
+def test_requests_that_match_go_to_the_candidate_from_the_first_step_until_the_end() -> None:
+    steps = [{"weight": 0, "hold": "1m"}, {"weight": 20, "hold": "1m"}]
+    world = started(canary={**MATCH, "steps": steps})
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    world.run_once()
+    route = world.routes["pricing"]
+    assert (world.status.weight, world.status.matched, route.matched) == (0, True, True)
+    world.run(until=P.WATCHING)
+    assert (route.stated[1], route.matched) == (100, True), "who was with the candidate stays with it"
+    world.run()
+    assert (world.status.phase, world.status.matched, route.matched) == (P.STABLE, None, False)
+
+
+def test_a_bad_version_that_only_some_requests_meet_is_taken_out() -> None:
+    world = started(canary={**MATCH, "steps": [{"weight": 0, "hold": "1m"}]})
+    world.metric = Outcome.FAIL
+    world.git("v2")
+    world.run()
+    assert (world.status.phase, world.status.reason) == (P.FAILED, "GateFailed")
+    assert not world.routes["pricing"].matched
+    assert world.weights[-1] == 0
+
+
+def test_copies_come_before_requests_and_end_with_their_step() -> None:
+    world = started(canary={"steps": [{"weight": 0, "mirror": 50, "hold": "1m"}, {"weight": 20, "hold": "1m"}]})
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    world.run_once()
+    assert (world.status.weight, world.status.mirror, world.routes["pricing"].mirror) == (0, 50, 50)
+    while world.status.step == 0:
+        world.run_once()
+    world.run_once()
+    assert (world.status.weight, world.status.mirror, world.routes["pricing"].mirror) == (20, None, 0)
+    world.run()
+    assert world.status.stable_revision == "v2"
+
+
+def test_a_target_that_its_autoscaler_made_small_is_large_again_before_it_gets_the_requests_back() -> None:
+    world = started()
+    world.autoscaled = 5
+    world.git("v2")
+    world.run(until=P.WATCHING)
+    assert world.ours is not None
+    assert world.ours.floor == 3, "the candidate is not made smaller than its weight needs"
+    world.ours.replicas = 8
+    world.scale(1)
+    world.run(until=P.PROMOTING)
+    for _ in world.ticks(40):
+        world.look()
+        if world.weights[-1] == 0:
+            break
+    assert (world.target.replicas, world.available()) == (5, 5), "as many as the autoscaler allows"
+    world.run()
+    assert world.status.phase is P.STABLE
+
+
 def test_without_a_router_the_share_of_pods_is_the_weight() -> None:
     world = started(**REPLICAS, canary={"steps": [{"weight": 25}, {"weight": 50}]})
     world.git("v2")
@@ -196,7 +256,7 @@ def test_a_route_that_somebody_resets_is_put_right_at_once() -> None:
     world.run(until=P.WATCHING)
     world.reset()
     world.look()
-    assert world.routes["pricing"].stated == (0, 100)
+    assert world.routes["pricing"].stated[:2] == (0, 100)
     for _ in range(400):
         world.run_once()
         world.reset()
@@ -223,7 +283,7 @@ def test_pods_of_the_target_that_do_not_come_up_leave_the_candidate_in_place() -
         world.run_once()
     assert world.status.phase is P.PROMOTING
     assert world.ours is not None
-    assert world.routes["pricing"].stated == (0, 100)
+    assert world.routes["pricing"].stated[:2] == (0, 100)
     assert world.events.count("Warning PromotionSlow") == 1
     world.broken = set()
     world.run()
@@ -328,7 +388,7 @@ def test_a_deleted_canary_gives_everything_back(until: P) -> None:
     world.run(until=P.GONE)
     world.look()
     assert (world.finalizer, world.ours, world.target.paused, world.target.adopted) == (False, None, False, False)
-    assert all(route.stated[1] == 0 for route in world.routes.values())
+    assert not any(any(route.stated[1:]) for route in world.routes.values())
 
 
 def test_a_hold_that_came_too_late_is_reported_and_the_version_is_taken_as_it_is() -> None:

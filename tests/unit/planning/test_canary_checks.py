@@ -29,6 +29,42 @@ def steps(*weights: int) -> dict[str, Any]:
             "spec.canary.steps[1].weight: Invalid value: 5: is the weight of the step before; weights have to rise",
             id="repeated",
         ),
+        pytest.param(
+            {"canary": steps(0, 50)},
+            "spec.canary.steps[0].weight: Invalid value: 0: must be 1 to 100; 0 is for a step with mirror, or for "
+            "spec.canary.match",
+            id="nothing",
+        ),
+        pytest.param(
+            {"canary": {"steps": [{"weight": 0, "mirror": 20}, {"weight": 0, "mirror": 20}]}},
+            "spec.canary.steps[1].weight: Invalid value: 0: is the weight of the step before; weights have to rise",
+            id="the same copies",
+        ),
+        pytest.param(
+            {"canary": {**steps(5), "match": [{}]}},
+            "spec.canary.match[0]: Required value: exactly one of header, cookie is needed",
+            id="nothing to tell requests by",
+        ),
+        pytest.param(
+            {"canary": {**steps(5), "match": [{"header": {"name": "X-A", "value": "1", "pattern": "1"}}]}},
+            "spec.canary.match[0].header: Required value: exactly one of value, pattern is needed",
+            id="two values",
+        ),
+        pytest.param(
+            {"canary": {**steps(5), "match": [{"header": {"name": "X A", "value": "1"}}]}},
+            'spec.canary.match[0].header.name: Invalid value: "X A": must be a name of a header, such as X-Tester',
+            id="no header",
+        ),
+        pytest.param(
+            {"canary": {**steps(5), "match": [{"cookie": {"name": "t", "value": "a;b"}}]}},
+            'spec.canary.match[0].cookie.value: Invalid value: "a;b": must not have spaces, quotes, commas, ; or \\',
+            id="no cookie",
+        ),
+        pytest.param(
+            {"routing": {"replicas": {}}, "canary": {"steps": [{"weight": 0, "mirror": 5}]}},
+            "spec.canary.steps[0].mirror: Invalid value: 5: needs a router: gatewayAPI",
+            id="copies without a router",
+        ),
         pytest.param({"gates": []}, f"spec.gates: Required value: {NO_GATE}", id="no gate"),
         pytest.param(
             {"canary": None, "blueGreen": {}, "gates": []},
@@ -98,7 +134,7 @@ def test_a_weight_above_100_is_refused_by_the_shape_and_by_the_check() -> None:
     assert spec.canary is not None
     above = spec.canary.model_copy(update={"steps": [CanaryStep.model_construct(weight=101, hold=None, gates=None)]})
     errors = check_canary(spec.model_copy(update={"canary": above}))
-    assert [str(error) for error in errors] == ["spec.canary.steps[0].weight: Invalid value: 101: must be 1 to 100"]
+    assert [str(error) for error in errors] == ["spec.canary.steps[0].weight: Invalid value: 101: must be 0 to 100"]
 
 
 @pytest.mark.parametrize(

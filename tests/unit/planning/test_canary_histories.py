@@ -35,6 +35,16 @@ _STRATEGIES: tuple[dict[str, Any], ...] = (
     {"routing": {"gatewayAPI": {"routes": [{"name": "pricing"}, {"name": "quotes"}]}}},
     {"routing": {"replicas": {}}},
     {"candidate": {"byWeight": True, "ceiling": 60}},
+    {
+        "canary": {
+            "match": [{"header": {"name": "X-Tester", "value": "yes"}}],
+            "steps": [
+                {"weight": 0, "mirror": 50, "hold": "30s"},
+                {"weight": 0, "hold": "30s"},
+                {"weight": 20, "hold": "30s"},
+            ],
+        }
+    },
 )
 _EXTRAS: tuple[dict[str, Any], ...] = (
     {},
@@ -178,6 +188,15 @@ class Histories(RuleBasedStateMachine):
         target.version += 1
         target.generation += 1
 
+    @rule(most=st.sampled_from([None, 4, 6]), replicas=st.integers(1, 4), grown=st.integers(0, 2))
+    def autoscalers_act(self, most: int | None, replicas: int, grown: int) -> None:
+        world = self.world
+        world.autoscaled = most
+        if most is not None and replicas != world.target.replicas:
+            world.scale(replicas)
+        if most is not None and world.ours is not None and world.ours.floor is not None:
+            world.ours.replicas = min(most, world.ours.replicas + grown)
+
     @rule(dice=st.integers(0, 15))
     def canary_is_deleted(self, dice: int) -> None:
         self.world.deleting |= dice == 0
@@ -199,7 +218,7 @@ def drive_to_the_end(world: World) -> None:
             world.ask("promote", "approved")
             world.run()
         assert world.status.phase in (P.STABLE, P.FAILED)
-        assert all(route.stated[1] == 0 for route in world.routes.values())
+        assert not any(any(route.stated[1:]) for route in world.routes.values())
         assert world.ours is None
         assert (world.status.phase is P.FAILED) == world.target.paused
         if world.status.phase is P.STABLE:

@@ -6,11 +6,14 @@ import pytest
 
 from sluice.api import names
 from sluice.planning.candidate import (
+    autoscales,
+    candidate_autoscaler,
     candidate_deployment,
     candidate_labels,
     candidate_service,
     picks,
     revision_of,
+    same_rules,
     service_ports,
     template_hash,
 )
@@ -54,6 +57,27 @@ def test_the_candidate_runs_the_targets_pods_in_its_own_number_and_belongs_to_th
     assert found["spec"]["template"]["metadata"]["annotations"] == {"note": "kept"}
     assert [row["uid"] for row in found["metadata"]["ownerReferences"]] == ["uid-1"]
     assert found["metadata"]["annotations"] == {names.ANNOTATION_REVISION: "rev"}
+
+
+def autoscaler(name: str = "pricing", **spec: Any) -> dict[str, Any]:
+    ref = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
+    return {"spec": {"scaleTargetRef": ref, "minReplicas": 2, "maxReplicas": 9, "metrics": ["cpu"], **spec}}
+
+
+def test_the_candidates_autoscaler_has_the_rules_of_the_targets_and_goes_with_the_candidate() -> None:
+    found = candidate_autoscaler("canary", {"metadata": {"name": "pricing-candidate", "uid": "u"}}, autoscaler(), 4)
+    assert (found["spec"]["minReplicas"], found["spec"]["maxReplicas"], found["spec"]["metrics"]) == (4, 9, ["cpu"])
+    assert found["metadata"]["ownerReferences"][0]["uid"] == "u"
+    assert autoscales(found, "pricing-candidate")
+    assert not autoscales(found, "pricing")
+    assert same_rules(found, autoscaler())
+    assert not same_rules(found, autoscaler(maxReplicas=10))
+
+
+def test_an_autoscaler_of_another_kind_with_the_same_name_is_not_the_targets() -> None:
+    other = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "pricing"}
+    assert not autoscales(autoscaler(scaleTargetRef=other), "pricing")
+    assert not autoscales(autoscaler(scaleTargetRef={**other, "kind": "Deployment", "apiVersion": "x/v1"}), "pricing")
 
 
 def test_nothing_of_argo_cd_is_copied() -> None:

@@ -361,7 +361,14 @@ def test_the_weights_are_read_back_for_each_rule() -> None:
         PAIR,
     )
     assert seen.weights == (20.0, 10.0, 0.0)
-    assert (seen.least, seen.most, seen.matched) == (0.0, 20.0, 1)
+    assert (seen.least, seen.most, seen.matched) == (0.0, 20.0, 0)
+
+
+def test_only_rules_of_ours_for_some_requests_count_as_such() -> None:
+    old = route(rule(ref("pricing")), rule(ref("pricing-candidate"), matches=V2))
+    new = steered(old, Wish(conditions=(Header("x-canary", "always"),)))
+    before = HTTP_ROUTE.remember(old, PAIR)
+    assert [HTTP_ROUTE.seen(one, PAIR, before).matched for one in (old, new)] == [0, 1]
 
 
 def test_a_route_without_rules_is_seen_as_sending_nothing() -> None:

@@ -11,6 +11,7 @@ CLUSTER := $(PYTHON) -m dev.cluster
 DAY ?= 2013-01-01
 FAULTS ?= 100
 AT_ONCE ?= 1
+VERSIONS ?= failing
 
 .PHONY: help demo demo-canary test check cluster cluster-down kubeconfig image crds bench bench-gates bench-gates-compare bench-rollback lock format clean
 
@@ -41,9 +42,9 @@ image: ## Build the images and load them into the cluster
 demo: $(VENV)/.installed cluster ## Run the flights pipeline for one day: make demo DAY=2013-07-04
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m dev.demo $(DAY)
 
-demo-canary: $(VENV)/.installed ## A good version promoted and a bad one rolled back, under load
+demo-canary: $(VENV)/.installed ## A good version promoted and a bad one rolled back, under load (VERSIONS=all: every bad one)
 	@$(CLUSTER) up --addons metrics,gateway
-	@eval "$$($(CLUSTER) env)" && PYTHONPATH=examples/pricing $(BIN)/python -m dev.demo_canary
+	@eval "$$($(CLUSTER) env)" && PYTHONPATH=examples/pricing $(BIN)/python -m dev.demo_canary $(VERSIONS)
 
 test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
 	@$(CLUSTER) up --addons metrics,gateway

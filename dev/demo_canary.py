@@ -1,8 +1,9 @@
-"""A good version promoted and a bad one rolled back, by themselves and under load: `python -m dev.demo_canary`.
+"""A good version promoted and bad ones rolled back, by themselves and under load: `python -m dev.demo_canary [VERSION...]`.
 
 Installs examples/pricing with its Canary in a namespace of its own, sends it requests through the Gateway of the development
-cluster, and commits two versions, as `kubectl apply` or Argo CD would. Ends with 0 only when the good version was promoted
-without a failed request at the client, and the bad one was taken out again for the reason that the Canary names.
+cluster, and commits a good version and then the bad ones (`failing` when none is named, `all` for every one), as `kubectl apply`
+or Argo CD would. Ends with 0 only when the good version was promoted without a failed request at the client, and each bad one was
+taken out again for the reason that the Canary names.
 """
 
 import json
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,18 @@ HOST = "pricing-demo.local"
 FILES = ("deployment", "service", "route", "source", "gate", "canary")
 RATE = 60
 """Requests a second."""
-LIMIT_SECONDS = 180.0
+LIMIT_SECONDS = 300.0
+
+
+BAD: dict[str, tuple[frozenset[str], dict[str, Any]]] = {
+    "failing": (frozenset({"GateFailed"}), {}),
+    "slow": (frozenset({"GateFailed"}), {}),
+    "crashing": (frozenset({"CandidateNotReady"}), {"progressDeadline": "15s"}),
+    "leaking": (frozenset({"GateFailed", "CandidateLost"}), {}),
+    # It is good for two minutes: a rollout that is over by then learns nothing.
+    "failing-later": (frozenset({"GateFailed"}), {"canary": {"steps": [{"weight": 30, "hold": "3m"}]}}),
+}
+"""The bad versions of the example: reasons for which each may be taken out, and what its Canary says else."""
 
 
 class DemoError(Exception):
@@ -70,8 +83,13 @@ class Clients:
 
 def main() -> int:
     """Exit code 0 when both versions ended as they should."""
+    asked = sys.argv[1:] or ["failing"]
+    versions = list(BAD) if asked == ["all"] else asked
+    if unknown := [version for version in versions if version not in BAD]:
+        print(f"demo-canary: {unknown[0]} is no bad version: {', '.join(BAD)} or all", file=sys.stderr)
+        return 2
     try:
-        demo()
+        demo(versions)
     except DemoError as error:
         print(f"demo-canary: {error}", file=sys.stderr)
         return 1
@@ -81,7 +99,7 @@ def main() -> int:
     return 0
 
 
-def demo() -> None:
+def demo(versions: Sequence[str]) -> None:
     """Raises DemoError."""
     _heading(f"examples/pricing with its Canary, in namespace {NAMESPACE}")
     _kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=90s")
@@ -94,37 +112,49 @@ def demo() -> None:
 
     _heading("a good version is committed")
     with Clients(url) as clients:
+        before = _round()
         _apply("good", drain="6")
-        good = _follow({"Stable", "Failed"}, "Promoted")
+        good = _follow({"Stable", "Failed"}, "Promoted", after=before)
     requests, failed = clients.met()["all"]
     print(f"{requests} requests, {failed} failed")
     if good["reason"] != "Promoted" or failed:
         raise DemoError(f"the good version: {good['reason']}: {good.get('message', '')}; {failed} requests failed")
 
-    _heading("a version that fails one request in twenty is committed")
+    lines = [_bad(url, version) for version in versions]
+    print(
+        f"\ndemo-canary: the good version was promoted with 0 of {requests} requests failed; rolled back by themselves:"
+    )
+    print("\n".join(lines))
+
+
+def _bad(url: str, version: str) -> str:
+    """Commit a bad version; what became of it, in one line. Raises DemoError."""
+    reasons, spec = BAD[version]
+    _heading(f"the version {version} is committed")
     with Clients(url) as clients:
-        _apply("failing", drain="6")
-        bad = _follow({"Stable", "Failed"}, "GateFailed")
+        before = _round()
+        _apply(version, drain="6", **spec)
+        ended = _follow({"Stable", "Failed"}, *reasons, after=before)
     met = clients.met()
-    seen, faults = met.get("failing", (0, 0))
+    seen, _ = met.get(version, (0, 0))
+    requests, failed = met["all"]
     print(_kubectl("get", "canary", "pricing"))
-    if bad["phase"] != "Failed" or bad["reason"] != "GateFailed":
-        raise DemoError(f"the failing version: {bad['reason']}: {bad.get('message', '')}")
+    if ended["phase"] != "Failed" or ended["reason"] not in reasons:
+        raise DemoError(f"{version}: {ended['reason']}: {ended.get('message', '')}")
     after = run(Load(url, host=HOST, requests=RATE, seconds=1, rate=RATE)).as_json()["versions"]
     if set(after) != {"good"}:
-        raise DemoError(f"after the rollback these versions answer: {', '.join(after)}")
-    share = 100 * faults / met["all"][0]
-    print(
-        f"\ndemo-canary: the good version was promoted with 0 of {requests} requests failed; the bad one was rolled back "
-        f"({bad['message']}): {seen} of {met['all'][0]} requests met it, {faults} of them its fault ({share:.2f} %)"
+        raise DemoError(f"{version}: after the rollback these versions answer: {', '.join(after)}")
+    share = 100 * failed / requests
+    return (
+        f"  {version}: {ended['reason']}: {ended['message']}; {seen} of {requests} requests met the version, "
+        f"{failed} failed ({share:.2f} %)"
     )
 
 
-def _apply(version: str, *, drain: str) -> None:
-    """What a commit that changes the version brings."""
+def _apply(version: str, *, drain: str, **spec: Any) -> None:
+    """What a commit that changes the version brings, with a Canary that says `spec` too."""
     documents = []
-    for name in FILES:
-        document = yaml.safe_load((EXAMPLE / f"{name}.yaml").read_text())
+    for document in (one for name in FILES for one in yaml.safe_load_all((EXAMPLE / f"{name}.yaml").read_text())):
         if document["kind"] == "Deployment":
             container = document["spec"]["template"]["spec"]["containers"][0]
             container["image"] = images()["example-pricing"]
@@ -134,12 +164,23 @@ def _apply(version: str, *, drain: str) -> None:
             ]
         if document["kind"] == "HTTPRoute":
             document["spec"]["hostnames"] = [HOST]
+        if document["kind"] == "Canary":
+            document["spec"] |= spec
         documents.append(document)
     _kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
 
-def _follow(phases: set[str], reason: str) -> dict[str, Any]:
-    """The status once the canary rests in one of `phases`: with `reason`, or after a failure. A line for each change."""
+def _round() -> int:
+    """How many rollouts the canary has tried."""
+    found = json.loads(_kubectl("get", "canary", "pricing", "-o", "json"))
+    return int((found.get("status") or {}).get("round") or 0)
+
+
+def _follow(phases: set[str], *reasons: str, after: int = -1) -> dict[str, Any]:
+    """The status once the canary rests in one of `phases`: for one of `reasons`, or after a failure. A line for each change.
+
+    A rest before the rollout number `after + 1` does not count.
+    """
     started, shown = time.monotonic(), ""
     while time.monotonic() - started < LIMIT_SECONDS:
         found = json.loads(_kubectl("get", "canary", "pricing", "-o", "json"))
@@ -149,10 +190,11 @@ def _follow(phases: set[str], reason: str) -> dict[str, Any]:
         if line != shown:
             print(f"{time.monotonic() - started:6.1f} s  {line}", flush=True)
             shown = line
-        if status.get("phase") in phases and status.get("reason") in (reason, "GateFailed", "CandidateNotReady"):
+        over = status.get("phase") in phases and int(status.get("round") or 0) > after
+        if over and (status["phase"] == "Failed" or status.get("reason") in reasons):
             return status
         time.sleep(0.2)
-    raise DemoError(f"the canary did not come to {reason} within {LIMIT_SECONDS:g} s: {shown}")
+    raise DemoError(f"the canary did not come to {' or '.join(reasons)} within {LIMIT_SECONDS:g} s: {shown}")
 
 
 def _gateway() -> str:

@@ -226,10 +226,15 @@ class Config(Model):
 
 
 class Rollback(Model):
-    """How fast the candidate has to be out."""
+    """The way back: how fast, and to which revisions without a new analysis."""
 
     deadline: Duration | None = Field(
         default=None, description="From the decision to no more traffic; later, an Event says so. Default: 30s."
+    )
+    window: Annotated[int, Field(ge=0, le=10)] | None = Field(
+        default=None,
+        description="So many revisions that were stable before are let in again without steps, gates, approval and watch: a "
+        "candidate of such a revision gets all requests as soon as it is ready. Default: 0.",
     )
 
 
@@ -273,7 +278,9 @@ class CanarySpec(Model):
         description="Canaries that have to be stable before this one starts.",
         json_schema_extra=list_map(),
     )
-    rollback: Rollback | None = Field(default=None, description="How fast the candidate has to be out.")
+    rollback: Rollback | None = Field(
+        default=None, description="How fast the candidate has to be out, and what needs no new analysis."
+    )
     progress_deadline: Duration | None = Field(
         default=None, description="How long the candidate may take to be ready. Default: 10m."
     )

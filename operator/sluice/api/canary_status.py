@@ -83,6 +83,13 @@ class FailedRevision(StatusModel):
     at: Time = Field(description="When.")
 
 
+class PastRevision(StatusModel):
+    """A revision that was stable before."""
+
+    revision: str = Field(description="The revision.")
+    until: Time = Field(description="When another one took its place.")
+
+
 class CanaryGate(StatusModel):
     """What a gate has come to at the current weight."""
 
@@ -165,6 +172,12 @@ class CanaryStatus(StatusModel):
         default=(),
         exclude_if=_empty,
         description="Revisions that failed, newest last, the last ten.",
+        json_schema_extra=list_map("revision"),
+    )
+    past: tuple[PastRevision, ...] = Field(
+        default=(),
+        exclude_if=_empty,
+        description="Revisions that were stable before, newest last, the last ten.",
         json_schema_extra=list_map("revision"),
     )
     conditions: tuple[Condition, ...] = Field(

@@ -62,6 +62,11 @@ def new_revision(m: Moment, _: Evidence) -> Cause | None:
     target = m.scene.target
     if target is None or not _changed_at_rest(m) or m.remembered is not None:
         return None
+    if (record := m.trusted_before) is not None:
+        return Cause(
+            CanaryReason.NEW_REVISION,
+            f"revision {target.revision}, which was stable until {record.until:%Y-%m-%d %H:%M:%S}Z: no steps, no gates",
+        )
     return Cause(CanaryReason.NEW_REVISION, f"revision {target.revision}")
 
 

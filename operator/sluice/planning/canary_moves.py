@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sluice.api.canary_status import CanaryPhase as P
-from sluice.api.canary_status import CanaryStatus, FailedRevision, LastMove, RouteRecord
+from sluice.api.canary_status import CanaryStatus, FailedRevision, LastMove, PastRevision, RouteRecord
 from sluice.planning.canary_evidence import Evidence, fresh
 from sluice.planning.canary_guards import Cause
 from sluice.planning.canary_scene import Moment, plan_hash
@@ -12,6 +12,8 @@ from sluice.planning.canary_transitions import Transition
 
 MAX_FAILED = 10
 """Failed revisions that are remembered."""
+MAX_PAST = 10
+"""Revisions that are remembered of those that were stable before."""
 MAX_MESSAGE = 300
 
 
@@ -60,9 +62,17 @@ def _to_rest(moment: Moment, cause: Cause) -> dict[str, Any]:
     if target is not None and moment.phase in (P.WAITING, P.RETURNING):
         revision = target.running if moment.phase is P.WAITING and target.paused else target.revision
         failed = tuple(row for row in moment.status.failed if row.revision != revision)
-        update |= {"stable_revision": revision, "failed": failed}
+        update |= {"stable_revision": revision, "failed": failed, "past": _past(moment, revision)}
     del cause
     return update
+
+
+def _past(moment: Moment, revision: str | None) -> tuple[PastRevision, ...]:
+    before = moment.status.stable_revision
+    kept = tuple(row for row in moment.status.past if row.revision not in (revision, before))
+    if before is None or before == revision:
+        return kept
+    return (*kept, PastRevision(revision=before, until=moment.now))[-MAX_PAST:]
 
 
 def _begin(moment: Moment, _: Cause) -> dict[str, Any]:
@@ -80,7 +90,7 @@ def _begin(moment: Moment, _: Cause) -> dict[str, Any]:
         "hooks": (),
         "routes": (),
         "verdict": None,
-        "in_full": None,
+        "in_full": True if moment.trusted_before is not None else None,
         "started_at": moment.now,
         "finished_at": None,
         "failed": tuple(row for row in moment.status.failed if row.revision != revision),
@@ -106,7 +116,10 @@ def _fail(moment: Moment, cause: Cause) -> dict[str, Any]:
 def _trust(moment: Moment, _: Cause) -> dict[str, Any]:
     """A new revision after the promotion was decided: what was promoted is what it is compared with."""
     promoted = moment.phase in (P.PROMOTING, P.RETURNING)
-    return {"stable_revision": moment.status.candidate_revision} if promoted else {}
+    if not promoted:
+        return {}
+    revision = moment.status.candidate_revision
+    return {"stable_revision": revision, "past": _past(moment, revision)}
 
 
 def _rest_failed(moment: Moment, _: Cause) -> dict[str, Any]:

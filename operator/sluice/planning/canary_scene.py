@@ -8,7 +8,7 @@ from typing import Literal
 
 from sluice.api import names
 from sluice.api.canary import CanarySpec, CanaryStep, GateUse, Hook, HookPoint
-from sluice.api.canary_status import CanaryPhase, CanaryStatus, ControlAction, FailedRevision
+from sluice.api.canary_status import CanaryPhase, CanaryStatus, ControlAction, FailedRevision, PastRevision
 from sluice.api.durations import parse_duration
 from sluice.planning.actions import TallyKey
 from sluice.planning.verdicts import Tally
@@ -422,6 +422,14 @@ class Moment:
         """The record of the target's revision among those that failed."""
         revision = self.scene.target.revision if self.scene.target is not None else None
         return next((row for row in self.status.failed if row.revision == revision), None)
+
+    @property
+    def trusted_before(self) -> PastRevision | None:
+        """The record of the target's revision among those that spec.rollback.window lets in again."""
+        window = self.spec.rollback.window if self.spec is not None and self.spec.rollback is not None else None
+        revision = self.scene.target.revision if self.scene.target is not None else None
+        recent = self.status.past[-window:] if window else ()
+        return next((row for row in recent if row.revision == revision), None)
 
     def hooks(self, point: HookPoint) -> Sequence[Hook]:
         """The hooks of a point of the rollout."""

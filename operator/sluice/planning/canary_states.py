@@ -60,6 +60,11 @@ def keep_held(m: Moment) -> tuple[CanaryAction, ...]:
     return (HoldTarget(target.name, target.uid, target.resource_version),)
 
 
+def _kept_able(m: Moment) -> tuple[CanaryAction, ...]:
+    """The target stays on its old pods, and is large enough to take the requests back."""
+    return keep_held(m) or grow_target(m)
+
+
 def _release(m: Moment) -> tuple[CanaryAction, ...]:
     """The target may go on to the revision that it states, as that one is trusted."""
     target = m.scene.target
@@ -109,13 +114,14 @@ def stable(m: Moment, _: Evidence) -> Doing:
     if m.spec is None:
         return Doing(m.status, (), CanaryReason.INVALID_SPEC, m.scene.canary.problem)
     status, traffic = _withdrawing(m)
-    return Doing(status, (*_adopt(m), *_release(m), *traffic.actions), wake_at=traffic.wake_at)
+    released = _release(m) or grow_target(m)
+    return Doing(status, (*_adopt(m), *released, *traffic.actions), wake_at=traffic.wake_at)
 
 
 def failed(m: Moment, _: Evidence) -> Doing:
     """The revision failed. The old pods serve, and the target is held, until the spec changes."""
     status, traffic = _withdrawing(m)
-    return Doing(status, (*keep_held(m), *traffic.actions), wake_at=traffic.wake_at)
+    return Doing(status, (*_kept_able(m), *traffic.actions), wake_at=traffic.wake_at)
 
 
 # -- on the way up ----------------------------------------------------------------------------------------------------
@@ -126,7 +132,7 @@ def holding(m: Moment, _: Evidence) -> Doing:
     problem = blocked(m)
     if problem is not None:
         status, traffic = _withdrawing(m)
-        return Doing(status, (*keep_held(m), *traffic.actions), problem.reason, problem.message, traffic.wake_at)
+        return Doing(status, (*_kept_able(m), *traffic.actions), problem.reason, problem.message, traffic.wake_at)
     if m.status.paused is not None:
         return Doing(m.status, (), CanaryReason.PAUSED, "paused before it starts")
     called = call(m, "BeforeRollout")
@@ -275,7 +281,7 @@ def rolling_back(m: Moment, _: Evidence) -> Doing:
     late = m.since + limit if any_share(m) else None
     return Doing(
         status,
-        (*traffic.actions, *(keep_held(m) or grow_target(m)), *(called.actions if called is not None else ())),
+        (*traffic.actions, *_kept_able(m), *(called.actions if called is not None else ())),
         wake_at=_soonest(traffic.wake_at, late if late is not None and late > m.now else None),
         overdue_at=late,
         overdue=CanaryReason.ROLLBACK_SLOW,
@@ -285,17 +291,17 @@ def rolling_back(m: Moment, _: Evidence) -> Doing:
 def restarting(m: Moment, _: Evidence) -> Doing:
     """Another revision: the requests go back, the candidate goes, and it begins anew."""
     status, traffic = _withdrawing(m)
-    return Doing(status, (*keep_held(m), *traffic.actions), wake_at=traffic.wake_at)
+    return Doing(status, (*_kept_able(m), *traffic.actions), wake_at=traffic.wake_at)
 
 
 def leaving(m: Moment, _: Evidence) -> Doing:
     """The Canary is deleted: the candidate goes as on any other way out, then the target is its user's alone."""
     status, traffic = _withdrawing(m)
     target = m.scene.target
-    disown: tuple[CanaryAction, ...] = ()
+    last = grow_target(m)
     if out(m) and target is not None and (target.adopted or target.held):
-        disown = (DisownTarget(target.name, target.uid, target.resource_version),)
-    return Doing(status, (*traffic.actions, *disown), CanaryReason.DELETED, traffic.waits, traffic.wake_at)
+        last = (DisownTarget(target.name, target.uid, target.resource_version),)
+    return Doing(status, (*traffic.actions, *last), CanaryReason.DELETED, traffic.waits, traffic.wake_at)
 
 
 def gone(m: Moment, _: Evidence) -> Doing:

@@ -62,7 +62,7 @@ class HookRequests:
         await self._http.aclose()
 
     async def send(self, call: HookCall, http: HttpHook) -> str:
-        """Send the request; what it was answered, in one line. Raises HookFailed."""
+        """Send the request; what it was answered, in one line. Raises HookFailed, and what the fence of the client raises."""
         host = self._rooms.setdefault(_host(http.url), asyncio.Semaphore(AT_ONCE_PER_HOST))
         async with host, self._room:
             try:
@@ -72,6 +72,8 @@ class HookRequests:
                 raise HookFailed(f"no whole answer within {call.seconds:g} s") from None
 
     async def _sent(self, call: HookCall, http: HttpHook) -> str:
+        if self._client.fence is not None:
+            self._client.fence()  # a replica that is not the leader any more calls nobody
         secret = await self._secret(call.namespace, http.secret.name) if http.secret is not None else {}
         secrets = tuple(text for value in secret.values() for text in _credentials(value))
         headers = _headers(call, http, secret)

@@ -174,6 +174,44 @@ def test_the_weight_goes_back_in_the_same_plan_that_sees_the_fault() -> None:
     assert (before[-1], world.weights[-1]) == (5, 0)
 
 
+@pytest.mark.parametrize(("window", "phases"), [(1, False), (0, True), (None, True)])
+def test_within_the_window_an_earlier_revision_needs_no_new_analysis(window: int | None, phases: bool) -> None:
+    world = started(rollback={"window": window})
+    for revision in ("v2", "v3"):
+        world.git(revision)
+        world.run()
+    assert [row.revision for row in world.status.past] == ["v1", "v2"]
+    world.weights.clear()
+    world.metric = Outcome.PASS if phases else Outcome.FAIL
+    world.git("v2")
+    world.run()
+    assert (world.status.phase, world.status.stable_revision) == (P.STABLE, "v2")
+    assert world.weights == ([5, 50, 100, 0] if phases else [100, 0])
+    assert [row.revision for row in world.status.past] == ["v1", "v3"]
+
+
+def test_an_earlier_revision_outside_the_window_is_judged_like_any_other() -> None:
+    world = started(rollback={"window": 1})
+    for revision in ("v2", "v3"):
+        world.git(revision)
+        world.run()
+    world.metric = Outcome.FAIL
+    world.git("v1")
+    world.run()
+    assert (world.status.phase, world.status.reason) == (P.FAILED, "GateFailed")
+
+
+def test_an_earlier_revision_that_does_not_become_ready_any_more_gets_no_request() -> None:
+    world = started(rollback={"window": 3}, progressDeadline="1m")
+    world.git("v2")
+    world.run()
+    world.broken = {"v1"}
+    world.weights.clear()
+    world.git("v1")
+    world.run()
+    assert (world.status.phase, world.status.reason, world.weights) == (P.FAILED, "CandidateNotReady", [])
+
+
 def test_a_failed_revision_is_not_tried_again_until_somebody_asks() -> None:
     world = started()
     world.metric = Outcome.FAIL

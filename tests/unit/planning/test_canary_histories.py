@@ -49,6 +49,7 @@ _STRATEGIES: tuple[dict[str, Any], ...] = (
 _EXTRAS: tuple[dict[str, Any], ...] = (
     {},
     {"approval": {"promotion": "Manual"}},
+    {"rollback": {"window": 2}},
     {"analysis": {"onNoEvidence": {"policy": "Rollback", "limit": "1m"}, "failureLimit": {"consecutive": 2}}},
     {
         "hooks": [

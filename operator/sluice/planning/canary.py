@@ -64,7 +64,7 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     status, alerts, alert_at = _alerted(moment, evidence, doing)
     if (trouble := refused(moment)) and moment.phase in UNDER_WAY:
         doing = replace(doing, reason=CanaryReason.ROUTE_NOT_READY, message=trouble)
-    status = _worded(scene, status, moment, doing)
+    status = _worded(scene, status, moment, doing, evidence.missing)
     if evidence.gates and worth_writing(before.gates, evidence, lasts=_lasts(moment)):
         status = status.model_copy(update={"gates": evidence.gates, "verdict": evidence.verdict})
     elif status.stage != before.stage:
@@ -147,13 +147,15 @@ def _alerted(
     return status, (Occurrence("Warning", reason, message),), None
 
 
-def _worded(scene: CanaryScene, status: CanaryStatus, moment: Moment, doing: Doing) -> CanaryStatus:
+def _worded(scene: CanaryScene, status: CanaryStatus, moment: Moment, doing: Doing, missing: str) -> CanaryStatus:
     """The status with reason, message, progress and conditions."""
     reason, message = doing.reason, doing.message
     if reason is None:
         reason, message = CanaryReason(status.reason or CanaryReason.STABLE), status.message or ""
-    if status.no_evidence_since is not None and status.alerted_at is not None:
-        reason, message = CanaryReason.NO_EVIDENCE, f"held, no evidence; {message}"
+    if status.no_evidence_since is not None:
+        # The reason turns with the alert, so that a short gap does not look like trouble.
+        reason = CanaryReason.NO_EVIDENCE if status.alerted_at is not None else reason
+        message = f"held, no evidence from {missing}; {message}"
     steps = len(moment.steps)
     update = {
         "observed_generation": scene.canary.generation,

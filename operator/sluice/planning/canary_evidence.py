@@ -65,6 +65,8 @@ class Evidence:
     message: str
     missing_since: datetime | None
     """Since when something has not been known that should be: not that more of it is wanted. Of a short while nothing is said."""
+    missing: str = ""
+    """What that is: gate/check."""
     gates: tuple[CanaryGate, ...] = ()
     looks: tuple[TakeLook, ...] = ()
     wake_at: datetime | None = None
@@ -75,6 +77,7 @@ class _Judged:
     gate: CanaryGate
     decision: Decision
     missing_since: datetime | None
+    missing: str = ""
     looks: tuple[TakeLook, ...] = ()
     wake_at: datetime | None = None
 
@@ -92,7 +95,10 @@ def gather(moment: Moment) -> Evidence:
     if not rows:
         return Evidence(Decision.CONTINUE, None, "no gate", None)
     leading = max(rows, key=lambda row: (_DECISIONS.index(row.decision), _badness(row.gate)))
-    missing = [row.missing_since for row in rows if row.missing_since is not None]
+    missing = min(
+        ((row.missing_since, row.missing) for row in rows if row.missing_since is not None), default=(None, "")
+    )
+    since, what = missing if looking and missing[0] is not None and moment.now - missing[0] >= GRACE else (None, "")
     wakes = [row.wake_at for row in rows if row.wake_at is not None]
     if moment.phase in LOOKING and moment.now < start:
         wakes.append(start)
@@ -100,7 +106,8 @@ def gather(moment: Moment) -> Evidence:
         leading.decision,
         leading.gate.verdict,
         f"{leading.gate.name}: {leading.gate.message}"[:MAX_MESSAGE],
-        missing_since=min(missing) if looking and missing and moment.now - min(missing) >= GRACE else None,
+        missing_since=since,
+        missing=what,
         gates=tuple(row.gate for row in rows),
         looks=tuple(look for row in rows for look in row.looks),
         wake_at=min(wakes, default=None),
@@ -131,7 +138,7 @@ def _judge(moment: Moment, use: GateUse, looking: bool) -> _Judged:  # noqa: FBT
     problem = _problem(view)
     if view is None or view.spec is None or problem:
         held = record.model_copy(update={"verdict": Outcome.INCONCLUSIVE, "message": problem})
-        return _Judged(held, Decision.HOLD, moment.since + _warmup(moment))
+        return _Judged(held, Decision.HOLD, moment.since + _warmup(moment), use.name)
     if (record.uid, record.generation) != (view.uid, view.generation):
         record = CanaryGate(name=use.name, uid=view.uid, generation=view.generation)
     analysis = moment.spec.analysis if moment.spec is not None else None
@@ -147,7 +154,8 @@ def _judge(moment: Moment, use: GateUse, looking: bool) -> _Judged:  # noqa: FBT
     if decision is Decision.CONTINUE and stale and not view.spec.dry_run:
         decision, message = Decision.HOLD, f"{stale[0]}: not measured lately"
     looks, wake_at = _looks(moment, use, view, checks, tallies) if looking else ((), None)
-    missing = [since for check in checks if (since := _missing_since(moment, check, tallies[check.name])) is not None]
+    unknown = [(_missing_since(moment, check, tallies[check.name]), check.name) for check in checks]
+    missing = min(((since, f"{use.name}/{name}") for since, name in unknown if since is not None), default=(None, ""))
     gate = record.model_copy(
         update={
             "verdict": str(verdict.outcome),
@@ -155,7 +163,7 @@ def _judge(moment: Moment, use: GateUse, looking: bool) -> _Judged:  # noqa: FBT
             "tallies": tuple(_row(name, tally) for name, tally in tallies.items()),
         }
     )
-    return _Judged(gate, decision, min(missing, default=None), looks=looks, wake_at=wake_at)
+    return _Judged(gate, decision, missing[0], missing[1], looks, wake_at)
 
 
 def _problem(view: GateView | None) -> str:

@@ -263,6 +263,7 @@ def test_no_evidence_holds_the_weight_raises_one_alert_and_goes_on_when_it_is_ba
     for _ in range(200):
         world.run_once()
     assert (world.status.phase, world.status.step, world.status.reason) == (P.STEPPING, 0, "NoEvidence")
+    assert world.status.message == "held, no evidence from slo/error-rate; step 1/2 at 5%"
     assert world.events.count("Warning NoEvidence") == 1
     world.metric = Outcome.PASS
     world.run()

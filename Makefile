@@ -12,8 +12,9 @@ DAY ?= 2013-01-01
 FAULTS ?= 100
 AT_ONCE ?= 1
 VERSIONS ?= failing
+CANARIES ?= 300
 
-.PHONY: help demo demo-canary test check cluster cluster-down kubeconfig image crds bench bench-gates bench-gates-compare bench-rollback lock format clean
+.PHONY: help demo demo-canary test check cluster cluster-down kubeconfig image crds bench bench-gates bench-gates-compare bench-rollback bench-canaries lock format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -81,6 +82,10 @@ bench-gates-compare: $(VENV)/.installed ## The same checks over 10 million rows,
 bench-rollback: $(VENV)/.installed ## Measure faults until their rollback: make bench-rollback FAULTS=100 AT_ONCE=1
 	@$(CLUSTER) up --addons metrics,gateway
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m dev.bench.rollback --faults $(FAULTS) --at-once $(AT_ONCE)
+
+bench-canaries: $(VENV)/.installed ## Measure many canaries at once, on simulated pods: make bench-canaries CANARIES=300
+	@$(CLUSTER) up --addons kwok,metrics
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m dev.bench.canaries --canaries $(CANARIES)
 
 lock: ## Resolve the dependencies anew
 	@$(BIN)/python -m pip install --quiet uv

@@ -20,17 +20,17 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from dev import demo
 from dev.bench import counters
-from dev.bench.counters import OPERATOR_NAMESPACE, Scrape
+from dev.bench.counters import OPERATOR_NAMESPACE
+from dev.bench.counting import SCRAPE_SECONDS, Counting, writes_of
 from dev.bench.figures import Figure, read_ranges, short_of, table
-from dev.bench.measurements.writes import own_writes, per_step
 from dev.bench.recorder import TooSlow
 from dev.bench.requests import Answer, Load, post
 from dev.bench.rollback_figures import OK, Fault, NoAnswer, fault_of, figures_of, histogram, parts_table, strays
@@ -55,7 +55,6 @@ MOST_LOAD = 300.0
 """Requests a second to all canaries that have their faults at once."""
 ROLLED_BACK_WITHIN = 30.0
 READY_WITHIN = 180.0
-SCRAPE_SECONDS = 3.0
 
 T = TypeVar("T")
 LoadOf = Callable[[Shop], Load]
@@ -90,57 +89,6 @@ class Series:
             f"{self.faults} faults ({self.judged.fault}), {self.at_once} at once, {self.lanes * self.at_once} canaries, "
             f"{self.rate:g} requests/s each; {self.judged.source}, looks every {self.judged.interval}, window {self.judged.window}"
         )
-
-
-@dataclass
-class Counting:
-    """The operator's metrics while it may be replaced: growth is summed up over its pods."""
-
-    client: KubeClient
-    restarts: int = 0
-    pod: str = ""
-    _last: Scrape | None = None
-    _sums: dict[tuple[str, counters.Labels], float] = field(default_factory=dict)
-
-    async def look(self) -> None:
-        """Add what has grown since the last look."""
-        try:
-            pod, now = await counters.operator_pod(self.client), await counters.operator(self.client)
-        except (LookupError, KubeError):
-            return  # it is being replaced; the next look finds what there is
-        if self._last is not None:
-            self.restarts += pod != self.pod
-            earlier = self._last if pod == self.pod else Scrape({})
-            for key, value in now.since(earlier).samples.items():
-                self._sums[key] = self._sums.get(key, 0.0) + value
-        self.pod, self._last = pod, now
-
-    async def begin(self) -> None:
-        """Forget what has grown, once what follows the making of objects is written."""
-        await asyncio.sleep(SCRAPE_SECONDS)
-        await self.look()
-        self.taken()
-
-    def taken(self) -> Scrape:
-        """What has grown until the last look; counting begins anew."""
-        sums, self._sums = self._sums, {}
-        return Scrape(sums)
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Counting]:
-        """Look every few seconds until the end of the block."""
-
-        async def go_on() -> None:
-            while True:
-                await self.look()
-                await asyncio.sleep(SCRAPE_SECONDS)
-
-        looking = asyncio.create_task(go_on())
-        try:
-            yield self
-        finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
 
 
 @dataclass
@@ -366,17 +314,6 @@ async def _promote(street: Street, counting: Counting, series: Series, image: st
         writes_of("promotion-writes", growth, series.promotions, street.namespace),
         Figure("promotion-failed", float(failed), "requests", f"of {len(load.answers)}"),
     ]
-
-
-def writes_of(name: str, growth: Scrape, canaries: int, namespace: str) -> Figure:
-    """The operator's writes for each canary, Events included. The note says so when others had canaries or runs meanwhile."""
-    rows = own_writes(growth)
-    ended = growth.by("sluice_canary_rollouts_total", "namespace") + growth.by("sluice_runs_total", "namespace")
-    foreign = sum(count for (where,), count in ended.items() if where != namespace)
-    if not canaries:
-        return Figure(name, math.nan, "1/canary", "no canaries")
-    note = per_step(rows, canaries) + (f"; DISTURBED by {foreign} rollouts or runs of others" if foreign else "")
-    return Figure(name, sum(rows.values()) / canaries, "1/canary", note)
 
 
 async def _gateway(client: KubeClient) -> tuple[str, int]:

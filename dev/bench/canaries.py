@@ -1,8 +1,8 @@
 """`python -m dev.bench.canaries [--canaries N]`: many canaries in one moment, on simulated pods.
 
-Deployments of one pod on kwok's node, each with a Canary of one step that divides requests by pods, and a gate that asks Prometheus.
-All get a new version at once. Said are the most rollouts that were under way together, which the operator's cap must hold, the time until
-all are promoted, the operator's writes for each, its memory and its CPU.
+Deployments of one pod on kwok's node, each with a Canary of one step that divides requests by pods, and a gate that asks
+Prometheus. All get a new version at once. Said are the most rollouts that were under way together, which the operator's cap must
+hold, the time until all are promoted, the operator's writes for each, its memory and its CPU.
 
 Progress goes to standard error. Exit code 1: a figure falls short of its range in ranges.yaml, 2: it could not be measured.
 """
@@ -164,12 +164,8 @@ async def measure(client: KubeClient, count: int) -> list[Figure]:
         Figure("canaries-under-way", float(crowd.most), "canaries", f"of {count}, the most at once"),
         Figure("canaries-seconds", seconds, "s", f"from the commit to the last of {count} promoted"),
         writes_of("canaries-writes", growth, count, namespace),
-        Figure(
-            "canaries-memory",
-            counting.memory / 2**20,
-            "MiB",
-            f"resident, the most; {cpu / count * 1000:.0f} ms of CPU a canary",
-        ),
+        Figure("canaries-memory", counting.memory / 2**20, "MiB", "resident, the most"),
+        Figure("canaries-cpu", cpu / count, "s/canary", "of the operator"),
         Figure("canaries-restarts", float(counting.restarts), "restarts", "of the operator meanwhile"),
     ]
 

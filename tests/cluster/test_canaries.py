@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.gateway import PARENT
 from tests.cluster.installation import Installation
 from tests.cluster.kit import Namespace
 from tests.cluster.prometheus import Prometheus, prometheus
@@ -232,6 +233,54 @@ def test_the_candidate_is_autoscaled_by_the_rules_of_the_target(rollouts: Rollou
     namespace.wait_for(
         "the end of the candidate's autoscaler", lambda: len(namespace.all_of("hpa")) == 1 or None, seconds=30
     )
+
+
+def test_routes_of_both_kinds_have_the_same_weights(rollouts: Rollouts) -> None:
+    namespace = rollouts.namespace
+    grpc = {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "GRPCRoute",
+        "metadata": {"name": "quotes"},
+        "spec": {
+            "parentRefs": [PARENT],
+            "hostnames": [f"grpc.{rollouts.host}"],
+            "rules": [{"backendRefs": [{"name": "pricing", "port": 80}]}],
+        },
+    }
+    namespace.apply(grpc)
+    routes = {"gatewayAPI": {"routes": [{"name": "pricing"}, {"kind": "GRPCRoute", "name": "quotes"}]}}
+    steps = {"steps": [{"weight": 30, "hold": "10m"}]}
+    install(rollouts, routing=routes, canary=steps, approval={"promotion": "Manual"}, gates=None)
+    rollouts.release(PRICING_DRAIN="6")
+
+    def weights() -> list[int]:
+        backends = namespace.get("grpcroute", "quotes")["spec"]["rules"][0]["backendRefs"]
+        return [row.get("weight", 1) for row in backends]
+
+    namespace.wait_for("the weights of the GRPCRoute", lambda: weights() == [70, 30] or None, seconds=60)
+    assert [weight for _, weight in rollouts.weights()] == [70, 30]
+    assert namespace.cli("canary", "abort", "pricing").returncode == 0
+    rollouts.rests("Aborted")
+    assert weights() == [1]
+    assert [name for name, _ in rollouts.weights()] == ["pricing"]
+
+
+def test_an_earlier_revision_within_the_window_is_let_in_at_once(rollouts: Rollouts) -> None:
+    steps = {"steps": [{"weight": 50, "hold": "2s"}]}
+    install(rollouts, canary=steps, gates=None, approval={"promotion": "Manual"}, watch="1s", rollback={"window": 1})
+    first = rollouts.status()["stableRevision"]
+    rollouts.release(PRICING_DRAIN="6")
+    rollouts.reaches("Approving")
+    assert rollouts.namespace.cli("canary", "promote", "--full", "pricing").returncode == 0
+    rollouts.rests("Promoted")
+    assert [row["revision"] for row in rollouts.status()["past"]] == [first]
+    rollouts.release(PRICING_DRAIN="5")
+    status = rollouts.namespace.wait_for(
+        "the earlier revision, without steps and approval",
+        lambda: found if (found := rollouts.status())["stableRevision"] == first else None,
+        seconds=90,
+    )
+    assert (status["phase"], status["reason"]) == ("Stable", "Promoted")
 
 
 def test_copies_are_not_asked_of_a_gateway_that_cannot_make_them(rollouts: Rollouts) -> None:

@@ -1,9 +1,11 @@
 """What cluster tests say of the operator itself: its pod, its metrics, its restarts."""
 
 import base64
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -50,6 +52,21 @@ class Installation:
         finally:
             self.namespace.kubectl("scale", DEPLOYMENT, "--replicas=1")
             self.pod()
+
+    @contextmanager
+    def patched(self, **pod_spec: Any) -> Iterator[None]:
+        """The operator with a strategic merge patch of its pod's spec; at the end as before."""
+        before = self.namespace.get(*DEPLOYMENT.split("/"))["spec"]["template"]
+        self._template("strategic", {"spec": {"template": {"spec": pod_spec}}})
+        try:
+            yield
+        finally:
+            self._template("json", [{"op": "replace", "path": "/spec/template", "value": before}])
+
+    def _template(self, kind: str, patch: Any) -> None:
+        self.namespace.kubectl("patch", DEPLOYMENT, f"--type={kind}", "-p", json.dumps(patch))
+        self.namespace.kubectl("rollout", "status", DEPLOYMENT, "--timeout=120s")
+        self.pod()
 
     def python(self, script: str) -> str:
         """What a Python program in its container prints."""

@@ -1,0 +1,118 @@
+"""Rollouts in which the operator is ended after everything that it does: none of it is done twice, left out or out of turn.
+
+The same rollout is done undisturbed before, to compare with. Needs the add-on gateway, and the operator for itself.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cluster.boundaries import MOST, Boundaries, Boundary, between
+from tests.cluster.installation import Installation
+from tests.cluster.kit import Manifest, Namespace
+from tests.cluster.rollouts import SOURCE, Rollouts, canary, check, gate, met
+
+pytestmark = [pytest.mark.gateway, pytest.mark.quiet]
+
+JUDGE = gate("judge", check("error-rate", "ErrorRate", max=0.04, minRequests=15))
+STRATEGIES: dict[str, tuple[Manifest, list[int]]] = {
+    "canary": ({"canary": {"steps": [{"weight": 20, "hold": "1s"}, {"weight": 60, "hold": "1s"}]}}, [20, 60, 100, 0]),
+    "blueGreen": ({"canary": None, "blueGreen": {"watch": "2s", "keepOld": "1s"}}, [100, 0]),
+}
+POINTS = {"canary": "BeforeStep", "blueGreen": "BeforePromotion"}
+SECONDS = 400
+
+
+@pytest.fixture
+def rollouts(namespace: Namespace) -> Rollouts:
+    return Rollouts(namespace)
+
+
+@pytest.fixture
+def boundaries(namespace: Namespace, operator: Installation) -> Iterator[Boundaries]:
+    with between(operator, namespace) as made:
+        yield made
+
+
+def install(rollouts: Rollouts, **spec: Any) -> Manifest:
+    """The example at rest; its status."""
+    rollouts.install(SOURCE, JUDGE, canary(gates=[{"name": "judge"}], watch="2s", **spec))
+    return rollouts.reaches("Stable", seconds=60)
+
+
+async def rollout(rollouts: Rollouts, boundaries: Boundaries, version: str, drain: str, *, ending: bool) -> Any:
+    """Release a version and see to its end, under load: the last status, and what clients met."""
+
+    def release() -> Manifest:
+        boundaries.watch(ending=ending)
+        rollouts.release(version, PRICING_DRAIN=drain)
+
+        def over() -> Manifest | None:
+            assert boundaries.ends < MOST, "no progress"
+            status = boundaries.status()
+            return status if status.get("phase") in ("Stable", "Failed") else None
+
+        status = rollouts.namespace.wait_for("the end of the rollout", over, seconds=SECONDS)
+        boundaries.rest()
+        return status
+
+    return await rollouts.under_load(release)
+
+
+def require_all(undisturbed: list[Boundary], ended: list[Boundary]) -> None:
+    """The operator was ended at every boundary of an undisturbed rollout."""
+    print(f"{len(undisturbed)} boundaries undisturbed, ended at {len(ended)}:", *ended, sep="\n  ")
+    assert {one.key for one in undisturbed} <= {one.key for one in ended}
+    assert len(ended) >= len(undisturbed)
+
+
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+async def test_a_good_version_is_promoted_whatever_the_operator_was_at(
+    rollouts: Rollouts, boundaries: Boundaries, strategy: str
+) -> None:
+    own, weights = STRATEGIES[strategy]
+    hook = {"name": "told", "at": POINTS[strategy], "http": {"url": f"{boundaries.url}/hooks/told"}}
+    first = install(rollouts, hooks=[hook], **own)
+    route = rollouts.weights()
+    await rollout(rollouts, boundaries, "good", "6", ending=False)
+    undisturbed, written, called = boundaries.done(), boundaries.weights(), len(boundaries.effects)
+    assert written == weights
+
+    status, reports = await rollout(rollouts, boundaries, "good", "5", ending=True)
+    assert boundaries.problems == []
+    require_all(undisturbed, boundaries.done())
+    assert (status["phase"], status["reason"]) == ("Stable", "Promoted")
+    assert status["stableRevision"] == first["stableRevision"], "back at the template of the beginning"
+    assert status["round"] == 2, "begun once"
+    assert boundaries.weights() == weights
+    assert rollouts.weights() == route
+    assert len(boundaries.effects) == 2 * called
+    assert set(boundaries.effects.values()) == {1}
+    assert met(reports)[1] == 0, [report.as_json() for report in reports]
+    target = rollouts.namespace.get("deployment", "pricing")
+    assert not target["spec"].get("paused")
+    assert not rollouts.namespace.all_of("deployments", "sluice.dev/candidate=pricing")
+
+
+async def test_a_bad_version_is_rolled_back_whatever_the_operator_was_at(
+    rollouts: Rollouts, boundaries: Boundaries
+) -> None:
+    first = install(rollouts, canary={"steps": [{"weight": 50, "hold": "10m"}]})
+    route = rollouts.weights()
+    await rollout(rollouts, boundaries, "failing", "5", ending=False)
+    undisturbed = boundaries.done()
+    rollouts.release("good", PRICING_DRAIN="5")
+    rollouts.rests("Reverted")
+
+    status, reports = await rollout(rollouts, boundaries, "failing", "6", ending=True)
+    assert boundaries.problems == []
+    require_all(undisturbed, boundaries.done())
+    assert (status["phase"], status["reason"]) == ("Failed", "GateFailed")
+    assert status["stableRevision"] == first["stableRevision"]
+    assert boundaries.weights() == [50, 0]
+    assert rollouts.weights() == route
+    failures = [report.as_json()["failures"].keys() for report in reports]
+    assert set().union(*failures) == {"500"}, "what the version did, and nothing else"
+    assert rollouts.load(60).as_json()["versions"].keys() == {"good"}
+    assert rollouts.namespace.get("deployment", "pricing")["spec"]["paused"], "held on the old pods"

@@ -72,17 +72,17 @@ class Rollouts:
         self.host = f"{namespace.name}.local"
         self.gateway = Gateway.find(namespace)
 
-    def install(self, *more: Manifest, drain: str = "5") -> None:
-        """Apply the example with `more`, and wait until it answers and its Canary rests."""
+    def install(self, *more: Manifest, drain: str = "5", **container: Any) -> None:
+        """Apply the example with `more`, and wait until it answers. `container` in the words of a container's manifest."""
         documents: list[Manifest] = []
         for name in ("deployment.yaml", "service.yaml", "route.yaml"):
             document = yaml.safe_load((EXAMPLE / name).read_text())
             if document["kind"] == "Deployment":
-                container = document["spec"]["template"]["spec"]["containers"][0]
-                container["image"] = demo.images()["example-pricing"]
+                row = document["spec"]["template"]["spec"]["containers"][0]
+                row |= {"image": demo.images()["example-pricing"], **container}
                 # A machine that runs many tests answers probes late; a pod that is only slow is to stay behind its Service.
-                container["readinessProbe"] |= {"timeoutSeconds": 5, "failureThreshold": 3}
-                container["env"] = [
+                row["readinessProbe"] |= {"timeoutSeconds": 5, "failureThreshold": 3}
+                row["env"] = [
                     {"name": "PRICING_VERSION", "value": "good"},
                     {"name": "PRICING_DRAIN", "value": drain},
                 ]
@@ -115,13 +115,13 @@ class Rollouts:
 
         return self.namespace.wait_for(f"the canary to be {' or '.join(phases)}", there, seconds=seconds)
 
-    def rests(self, reason: str, seconds: float = 150) -> Manifest:
-        """The status, once a rollout has ended for this reason."""
+    def rests(self, reason: str, seconds: float = 150, after: int = 0) -> Manifest:
+        """The status, once a rollout later than that of the round `after` has ended for this reason."""
 
         def there() -> Manifest | None:
             status = self.status()
             ended = status.get("phase") in ("Stable", "Failed") and status.get("reason") == reason
-            return status if ended else None
+            return status if ended and status.get("round", 0) > after else None
 
         return self.namespace.wait_for(f"the canary to rest: {reason}", there, seconds=seconds)
 
@@ -141,13 +141,13 @@ class Rollouts:
         named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
         return run(Load(url, host=self.host, headers=named, requests=requests, seconds=requests / rate, rate=rate))
 
-    async def under_load(self, work: Callable[[], Any]) -> tuple[Any, list[Report]]:
+    async def under_load(self, work: Callable[[], Any], rate: int = RATE) -> tuple[Any, list[Report]]:
         """What `work` gives, and what clients met from before its start until after its end."""
         working = asyncio.create_task(asyncio.to_thread(work))
         reports = []
         while not working.done():
-            reports.append(await asyncio.to_thread(self.load, RATE * 2))
-        reports.append(await asyncio.to_thread(self.load, RATE * 2))
+            reports.append(await asyncio.to_thread(self.load, rate * 2, rate))
+        reports.append(await asyncio.to_thread(self.load, rate * 2, rate))
         return await working, reports
 
 

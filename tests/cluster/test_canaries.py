@@ -17,7 +17,7 @@ from tests.cluster.rollouts import FAST, SLO, SOURCE, Rollouts, canary, gate, me
 pytestmark = pytest.mark.gateway
 
 
-OUTAGE_SECONDS = 60.0
+OUTAGE_SECONDS = 300.0
 
 
 @pytest.fixture

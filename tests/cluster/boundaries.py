@@ -65,14 +65,15 @@ class Boundary:
 class Boundaries:
     """See the module. Use `between`."""
 
-    def __init__(self, namespace: Namespace, address: str, token: str) -> None:
+    def __init__(self, kubeconfig: Path, address: str, token: str) -> None:
         self.met: list[Boundary] = []
         """What was done, in order, since the last `watch`."""
         self.effects: Counter[str] = Counter()
         """How often each key of a hook took effect: a repeated call is answered as before, and does nothing."""
         self.ends = 0
         self.problems: list[str] = []
-        self._namespace = namespace
+        self._kubeconfig = kubeconfig
+        self._namespace = ""
         self._address = address
         self._token = token
         self._ending = False
@@ -82,7 +83,7 @@ class Boundaries:
         self._open: dict[str, set[asyncio.Transport]] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._server, self._authorities = _upstream(namespace.kubeconfig)
+        self._server, self._authorities = _upstream(kubeconfig)
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self._kube: KubeClient | None = None
@@ -92,6 +93,12 @@ class Boundaries:
         """Where it listens."""
         assert self._runner is not None
         return f"http://{self._address}:{self._runner.addresses[0][1]}"
+
+    def begin(self, namespace: Namespace) -> None:
+        """A test begins, in this namespace."""
+        self._namespace = namespace.name
+        self.effects, self.problems = Counter(), []
+        self.watch(ending=False)
 
     def watch(self, *, ending: bool) -> None:
         """From now on note what is done, and end the operator each time if that is asked for."""
@@ -140,7 +147,7 @@ class Boundaries:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=5),
             auto_decompress=False,
         )
-        self._kube = await KubeClient.connect(kubeconfig=str(self._namespace.kubeconfig))
+        self._kube = await KubeClient.connect(kubeconfig=str(self._kubeconfig))
         app = web.Application(client_max_size=16 << 20)
         app.router.add_post("/hooks/{name}", self._hook)
         app.router.add_route("*", "/{path:.*}", self._handle)
@@ -164,7 +171,7 @@ class Boundaries:
         self._let_in(request)
         if request.query.get("watch") == "true":
             return await self._stream(request)
-        if request.method == "GET" or f"/namespaces/{self._namespace.name}/" not in request.path:
+        if request.method == "GET" or f"/namespaces/{self._namespace}/" not in request.path:
             return await self._pass(request)
         async with self._writing:
             self._let_in(request)
@@ -275,11 +282,11 @@ def _kubeconfig(server: str) -> str:
 
 
 @contextmanager
-def between(operator: Installation, namespace: Namespace) -> Iterator[Boundaries]:
+def between(operator: Installation) -> Iterator[Boundaries]:
     """Let the operator reach the API server by way of the test; at the end as before."""
     system = operator.namespace
     token = system.kubectl("create", "token", "sluice", "--duration=1h").stdout.strip()
-    made = Boundaries(namespace, address_for_nodes(namespace), token)
+    made = Boundaries(system.kubeconfig, address_for_nodes(system), token)
     made.start()
     try:
         config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": CONFIG}}

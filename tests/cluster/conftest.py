@@ -7,10 +7,12 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.boundaries import Boundaries, between
 from tests.cluster.installation import Installation
 from tests.cluster.kit import OPERATOR_NAMESPACE, ROOT, Namespace
 
@@ -46,13 +48,32 @@ def namespaces(kubeconfig: Path) -> Iterator[Callable[[], Namespace]]:
 
 @pytest.fixture
 def operator(kubeconfig: Path) -> Iterator[Installation]:
-    """The operator as it is installed, for one test at a time: a restart takes its pod and its counts away.
+    """The operator as it is installed, for one test at a time: a restart takes its pod and its counts away."""
+    with locked():
+        yield Installation(Namespace(OPERATOR_NAMESPACE, kubeconfig))
 
-    A lock, and not xdist_group: pytest-xdist 3.8 does not see that mark with pytest 9.2.
-    """
+
+@pytest.fixture(scope="module")
+def boundaries_of_module(kubeconfig: Path) -> Iterator[Boundaries]:
+    """An operator that can be ended at its boundaries, for all tests of a module: to make and unmake it takes long."""
+    with locked(), between(Installation(Namespace(OPERATOR_NAMESPACE, kubeconfig))) as made:
+        yield made
+
+
+@pytest.fixture
+def boundaries(boundaries_of_module: Boundaries, namespace: Namespace) -> Iterator[Boundaries]:
+    """The boundaries of what the operator does for the namespace."""
+    boundaries_of_module.begin(namespace)
+    yield boundaries_of_module
+    boundaries_of_module.rest()
+
+
+@contextmanager
+def locked() -> Iterator[None]:
+    """Have the operator alone. A lock, and not xdist_group: pytest-xdist 3.8 does not see that mark with pytest 9.2."""
     with Path(tempfile.gettempdir(), "sluice-operator-under-test.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield Installation(Namespace(OPERATOR_NAMESPACE, kubeconfig))
+        yield
 
 
 @pytest.fixture

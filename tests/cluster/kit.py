@@ -19,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 BUSYBOX = "localhost/sluice/busybox:1"
 OPERATOR_NAMESPACE = "sluice-system"
 OUTAGE = re.compile(
-    r'failed calling webhook "\w+\.sluice\.dev".*(connection refused|connection reset by peer|no endpoints available|EOF'
-    r"|deadline exceeded|certificate is valid for .*, not sluice-webhook)"
+    r'failed calling webhook "\w+\.sluice\.dev".*(connection refused|connection reset by peer|no route to host'
+    r"|no endpoints available|EOF|deadline exceeded|certificate is valid for .*, not sluice-webhook)"
 )
 """What the API server says to a change while the operator is being restarted: there is nobody to review it. Without an
 endpoint the Service's address may for a moment leave the machine, and a proxy of its network answers in its own name; a

@@ -3,13 +3,11 @@
 The same rollout is done undisturbed before, to compare with. Needs the add-on gateway, and the operator for itself.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.cluster.boundaries import MOST, Boundaries, Boundary, between
-from tests.cluster.installation import Installation
+from tests.cluster.boundaries import MOST, Boundaries, Boundary
 from tests.cluster.kit import Manifest, Namespace
 from tests.cluster.rollouts import SOURCE, Rollouts, canary, check, gate, met
 
@@ -27,12 +25,6 @@ SECONDS = 400
 @pytest.fixture
 def rollouts(namespace: Namespace) -> Rollouts:
     return Rollouts(namespace)
-
-
-@pytest.fixture
-def boundaries(namespace: Namespace, operator: Installation) -> Iterator[Boundaries]:
-    with between(operator, namespace) as made:
-        yield made
 
 
 def install(rollouts: Rollouts, **spec: Any) -> Manifest:
@@ -116,3 +108,41 @@ async def test_a_bad_version_is_rolled_back_whatever_the_operator_was_at(
     assert set().union(*failures) == {"500"}, "what the version did, and nothing else"
     assert rollouts.load(60).as_json()["versions"].keys() == {"good"}
     assert rollouts.namespace.get("deployment", "pricing")["spec"]["paused"], "held on the old pods"
+
+
+def test_a_canary_takes_over_and_gives_back_whatever_the_operator_was_at(
+    rollouts: Rollouts, boundaries: Boundaries
+) -> None:
+    boundaries.watch(ending=True)
+    install(rollouts, canary={"steps": [{"weight": 20, "hold": "10m"}]})
+    taken = boundaries.done()
+    print(f"taken over, ended at {len(taken)}:", *taken, sep="\n  ")
+    assert {one.key for one in taken} == {
+        ("PATCH", "canaries", "pricing"),
+        ("PATCH", "canaries/status", "pricing"),
+        ("PATCH", "deployments", "pricing"),
+        ("PATCH", "services", "pricing-candidate"),
+    }
+    route = rollouts.weights()
+    boundaries.watch(ending=False)
+    rollouts.release(PRICING_DRAIN="6")
+    rollouts.namespace.wait_for("the weight", lambda: boundaries.weights() == [20])
+
+    boundaries.watch(ending=True)
+    rollouts.namespace.kubectl("delete", "canary", "pricing", "--timeout=200s")
+    given = boundaries.done()
+    print(f"given back, ended at {len(given)}:", *given, sep="\n  ")
+    assert boundaries.problems == []
+    assert {one.key for one in given} == {
+        ("PATCH", "canaries", "pricing"),
+        ("PATCH", "canaries/status", "pricing"),
+        ("PATCH", "deployments", "pricing"),
+        ("PATCH", "httproutes", "pricing"),
+        ("DELETE", "deployments", "pricing-candidate"),
+    }
+    assert boundaries.weights() == [0]
+    assert rollouts.weights() == route
+    target = rollouts.namespace.get("deployment", "pricing")
+    assert "sluice.dev/canary" not in target["metadata"].get("labels", {})
+    assert "sluice.dev/held" not in target["metadata"].get("annotations", {})
+    assert not target["spec"].get("paused")

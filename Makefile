@@ -11,6 +11,7 @@ CLUSTER := $(PYTHON) -m dev.cluster
 DAY ?= 2013-01-01
 FAULTS ?= 100
 AT_ONCE ?= 1
+GATEWAYS ?= 1
 VERSIONS ?= failing
 CANARIES ?= 300
 
@@ -81,7 +82,7 @@ bench-gates-compare: $(VENV)/.installed ## The same checks over 10 million rows,
 
 bench-rollback: $(VENV)/.installed ## Measure faults until their rollback: make bench-rollback FAULTS=100 AT_ONCE=1
 	@$(CLUSTER) up --addons metrics,gateway
-	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m dev.bench.rollback --faults $(FAULTS) --at-once $(AT_ONCE)
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m dev.bench.rollback --faults $(FAULTS) --at-once $(AT_ONCE) --gateways $(GATEWAYS)
 
 bench-canaries: $(VENV)/.installed ## Measure many canaries at once, on simulated pods: make bench-canaries CANARIES=300
 	@$(CLUSTER) up --addons kwok,metrics

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import math
 import os
 import random
@@ -24,6 +23,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import cycle
 from typing import Any, TypeVar
 
 from dev import demo
@@ -31,6 +31,7 @@ from dev.bench import counters
 from dev.bench.counters import OPERATOR_NAMESPACE
 from dev.bench.counting import SCRAPE_SECONDS, Counting, writes_of
 from dev.bench.figures import Figure, read_ranges, short_of, table
+from dev.bench.gateways import Gateway, gateways
 from dev.bench.recorder import TooSlow
 from dev.bench.requests import Answer, Load, post
 from dev.bench.rollback_figures import OK, Fault, NoAnswer, fault_of, figures_of, histogram, parts_table, strays
@@ -71,6 +72,7 @@ class Series:
     """Requests a second to each service."""
     lanes: int
     promotions: int
+    gateways: int
 
     @property
     def name(self) -> str:
@@ -87,7 +89,8 @@ class Series:
         """The same for people."""
         return (
             f"{self.faults} faults ({self.judged.fault}), {self.at_once} at once, {self.lanes * self.at_once} canaries, "
-            f"{self.rate:g} requests/s each; {self.judged.source}, looks every {self.judged.interval}, window {self.judged.window}"
+            f"{self.rate:g} requests/s each, {self.gateways} gateways; {self.judged.source}, looks every "
+            f"{self.judged.interval}, window {self.judged.window}"
         )
 
 
@@ -232,8 +235,7 @@ def _last(load: Load, start: int) -> float:
 
 
 async def measure(client: KubeClient, series: Series, image: str) -> list[Figure]:
-    """One series: prints what was seen, and returns the figures. Raises TooSlow, KubeError."""
-    address, port = await _gateway(client)
+    """One series: prints what was seen, and returns the figures. Raises TooSlow, LookupError, KubeError."""
     namespace = f"bench-rollback-{os.getpid()}-{series.judged.fault}-{series.judged.source}"
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     await client.create(NAMESPACES, None, body)
@@ -242,13 +244,15 @@ async def measure(client: KubeClient, series: Series, image: str) -> list[Figure
     before, began = os.getloadavg()[0], time.monotonic()
 
     def load_of(shop: Shop) -> Load:
-        return Load(address, port, street.host(shop.name), "/quote?item=apple", series.rate)
+        return Load(shop.gateway.address, shop.gateway.port, street.host(shop.name), "/quote?item=apple", series.rate)
 
     try:
-        async with street.watched(), counting.running():
-            await street.judge(series.judged)
+        async with gateways(client, namespace, series.gateways) as doors, street.watched(), counting.running():
+            await street.judge(series.judged, doors)
             names = [f"shop-{number}" for number in range(series.lanes * series.at_once)]
-            shops = await asyncio.gather(*(street.open(name, image, hold="3h") for name in names))
+            shops = await asyncio.gather(
+                *(street.open(name, image, door, hold="3h") for name, door in zip(names, cycle(doors), strict=False))
+            )
             measurement.loads = {shop.name: load_of(shop) for shop in shops}
             await counting.begin()
             async with AsyncExitStack() as stack:
@@ -259,7 +263,7 @@ async def measure(client: KubeClient, series: Series, image: str) -> list[Figure
             await asyncio.sleep(SCRAPE_SECONDS)
             await counting.look()
             growth, seconds = counting.taken(), time.monotonic() - began
-            promoted = await _promote(street, counting, series, image, load_of)
+            promoted = await _promote(street, counting, series, image, doors[0], load_of)
             await removed(client, street)
     finally:
         # Also where the measurement breaks off.
@@ -293,11 +297,13 @@ def _seen(measurement: Measurement) -> str:
     return "\n".join(lines)
 
 
-async def _promote(street: Street, counting: Counting, series: Series, image: str, load_of: LoadOf) -> list[Figure]:
+async def _promote(
+    street: Street, counting: Counting, series: Series, image: str, door: Gateway, load_of: LoadOf
+) -> list[Figure]:
     """Promote healthy releases one after another, under load: their writes, and the requests that failed."""
     if not series.promotions:
         return []
-    shop = await street.open("healthy", image, hold="5s", watch="5s")
+    shop = await street.open("healthy", image, door, hold="5s", watch="5s")
     load = load_of(shop)
     await counting.begin()
     async with load.running():
@@ -316,16 +322,6 @@ async def _promote(street: Street, counting: Counting, series: Series, image: st
     ]
 
 
-async def _gateway(client: KubeClient) -> tuple[str, int]:
-    """Where the Gateway of the add-on listens. Raises LookupError where it is not up."""
-    path = "/apis/gateway.networking.k8s.io/v1/namespaces/sluice-gateway/gateways/sluice-gateway"
-    try:
-        gateway = json.loads(await client.get_raw(path))
-        return str(gateway["status"]["addresses"][0]["value"]), int(gateway["spec"]["listeners"][0]["port"])
-    except (KubeError, KeyError, IndexError) as error:
-        raise LookupError("no Gateway: python3 -m dev.cluster up --addons metrics,gateway") from error
-
-
 def parser() -> argparse.ArgumentParser:
     """The options."""
     options = argparse.ArgumentParser(prog="python -m dev.bench.rollback", description="Measure rollbacks.")
@@ -338,6 +334,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--interval", help="of its looks, by default 250ms")
     options.add_argument(
         "--lanes", type=_count, help=f"groups made ready side by side, by default {LANES}, 1 with --at-once"
+    )
+    options.add_argument(
+        "--gateways", type=_count, default=1, help="that divide the canaries, by default 1; with proxy only"
     )
     options.add_argument("--promotions", type=int, default=3, help="healthy releases after the faults, by default 3")
     return options
@@ -362,6 +361,7 @@ def series_of(options: argparse.Namespace) -> list[Series]:
             rate,
             lanes,
             options.promotions,
+            options.gateways if source == "proxy" else 1,
         )
         for fault in options.fault or ["errors"]
         for source in options.source or SOURCES

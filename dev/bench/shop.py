@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from dev.bench.gateways import Gateway
 from dev.bench.manifests import Manifest
 from dev.bench.recorder import TooSlow
 from dev.cluster.addons import metrics
@@ -40,7 +41,7 @@ PORT = 8080
 GATE = "pricing-slo"
 SOURCES: Mapping[str, Manifest] = {
     "prometheus": {"prometheus": {"address": metrics.URL, "proxy": "Traefik"}},
-    "proxy": {"proxy": {"kind": "Traefik", "addresses": ["http://traefik.sluice-gateway.svc:9100/metrics"]}},
+    "proxy": {"proxy": {"kind": "Traefik"}},
 }
 CHECKS: Mapping[str, tuple[Manifest, float]] = {
     "errors": ({"measure": "ErrorRate"}, 0.05),
@@ -82,7 +83,7 @@ def canary(name: str, *, hold: str, watch: str = "1m") -> Manifest:
     return _object("Canary", name, spec)
 
 
-def workload(name: str, host: str, image: str) -> list[tuple[Resource, Manifest]]:
+def workload(name: str, host: str, image: str, gateway: Gateway) -> list[tuple[Resource, Manifest]]:
     """Deployment, Service and HTTPRoute of the example under another name, with one pod that may be given faults."""
     found: list[tuple[Resource, Manifest]] = []
     for file, resource in _MANIFESTS.items():
@@ -101,6 +102,7 @@ def workload(name: str, host: str, image: str) -> list[tuple[Resource, Manifest]
             ]
         if resource is HTTP_ROUTES:
             manifest["spec"]["hostnames"] = [host]
+            manifest["spec"]["parentRefs"] = [{"name": gateway.name, "namespace": gateway.namespace}]
         found.append((resource, manifest))
     return found
 
@@ -124,6 +126,7 @@ class Shop:
     """What a watch sees of one canary, by its name."""
 
     name: str
+    gateway: Gateway
     phase: str = ""
     moves: list[Move] = field(default_factory=list)
     """Newest last."""
@@ -164,19 +167,22 @@ class Street:
                 task.cancel()
             await asyncio.gather(*self._watches, return_exceptions=True)
 
-    async def open(self, name: str, image: str, *, hold: str, watch: str = "1m") -> Shop:
+    async def open(self, name: str, image: str, gateway: Gateway, *, hold: str, watch: str = "1m") -> Shop:
         """Make a shop with its canary, and wait until what runs is the stable revision. Raises TooSlow."""
-        for resource, manifest in workload(name, self.host(name), image):
+        for resource, manifest in workload(name, self.host(name), image, gateway):
             await self.client.create(resource, self.namespace, manifest)
         await self.until(f"{name} to run", lambda: self._runs(name), 120)
-        shop = self.shops[name] = Shop(name)
+        shop = self.shops[name] = Shop(name, gateway)
         await self.client.create(CANARIES, self.namespace, canary(name, hold=hold, watch=watch))
         await self.reaches(shop, CanaryPhase.STABLE, 30)
         return shop
 
-    async def judge(self, judged: Judged) -> None:
+    async def judge(self, judged: Judged, gateways: Sequence[Gateway]) -> None:
         """Make the source and the gate."""
-        source = _object("MetricSource", judged.source, dict(SOURCES[judged.source]))
+        spec = dict(SOURCES[judged.source])
+        if judged.source == "proxy":
+            spec = {"proxy": {**spec["proxy"], "addresses": [gateway.metrics for gateway in gateways]}}
+        source = _object("MetricSource", judged.source, spec)
         await self.client.create(METRIC_SOURCES, self.namespace, source)
         await self.client.create(QUALITY_GATES, self.namespace, gate(judged))
 

@@ -17,8 +17,8 @@ def test_the_listener_of_the_gateway_has_the_port_of_an_entry_point() -> None:
     found = {document["kind"]: document for document in yaml.safe_load_all(text)}
     assert found["Gateway"]["spec"]["listeners"][0]["port"] == 1234
     assert found["Gateway"]["spec"]["gatewayClassName"] == found["GatewayClass"]["metadata"]["name"]
-    assert f"--entryPoints.web.address={network.NODE_ADDRESS}:1234" in gateway._flags(ports)
-    assert f"--entryPoints.metrics.address={network.NODE_ADDRESS}:1235" in gateway._flags(ports)
+    assert f"--entryPoints.web.address={network.NODE_ADDRESS}:1234" in gateway.flags(ports)
+    assert f"--entryPoints.metrics.address={network.NODE_ADDRESS}:1235" in gateway.flags(ports)
 
 
 def test_the_service_inside_leads_to_both_ports() -> None:

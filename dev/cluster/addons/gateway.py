@@ -25,6 +25,8 @@ from dev.cluster.tools import TOOLS
 
 NAMESPACE = "sluice-gateway"
 GATEWAY = "sluice-gateway"
+PROXY_LABEL = "sluice.dev/proxy"
+"""Label of a GatewayClass: the name of the proxy that serves it."""
 _MANIFEST = Path(__file__).parent / "gateway.yaml"
 _CRD_MODULE = "sigs.k8s.io/gateway-api"
 _DOWNLOAD_SECONDS = 300
@@ -49,7 +51,7 @@ def up(context: Context) -> None:
         )
         context.processes.start(
             "traefik",
-            [context.toolbox.path("traefik"), *_flags(ports)],
+            [context.toolbox.path("traefik"), *flags(ports)],
             env={"KUBECONFIG": str(context.cluster.kubeconfig)},
             reads=[context.cluster.kubeconfig],
         )
@@ -61,13 +63,15 @@ def up(context: Context) -> None:
         )
 
 
-def _flags(ports: Ports) -> list[str]:
+def flags(ports: Ports, proxy: str = "main") -> list[str]:
+    """What a Traefik is started with. It serves the GatewayClasses that are labelled with its name: there may be several."""
     return [
         "--global.checkNewVersion=false",
         "--global.sendAnonymousUsage=false",
         f"--entryPoints.web.address={network.NODE_ADDRESS}:{ports.gateway}",
         f"--entryPoints.metrics.address={network.NODE_ADDRESS}:{ports.gateway_metrics}",
         "--providers.kubernetesGateway=true",
+        f"--providers.kubernetesGateway.labelSelector={PROXY_LABEL}={proxy}",
         f"--providers.kubernetesGateway.statusAddress.ip={network.NODE_ADDRESS}",
         # How long a change of a route waits for others; the default of 2 s would be most of the time of a rollback.
         "--providers.providersThrottleDuration=100ms",

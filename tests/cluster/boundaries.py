@@ -301,8 +301,11 @@ def between(operator: Installation) -> Iterator[Boundaries]:
                 }
             ],
         ):
-            yield made
-            made.rest()
+            try:
+                yield made
+            finally:
+                made.rest()
+                operator.pod()  # a pod that has just begun to start would not hear that it is to end
     finally:
         system.kubectl("delete", "configmap", CONFIG, "--ignore-not-found", check=False)
         made.stop()

@@ -115,14 +115,16 @@ def test_a_canary_takes_over_and_gives_back_whatever_the_operator_was_at(
 ) -> None:
     boundaries.watch(ending=True)
     install(rollouts, canary={"steps": [{"weight": 20, "hold": "10m"}]})
-    taken = boundaries.done()
-    print(f"taken over, ended at {len(taken)}:", *taken, sep="\n  ")
-    assert {one.key for one in taken} == {
+    everything = {
         ("PATCH", "canaries", "pricing"),
         ("PATCH", "canaries/status", "pricing"),
         ("PATCH", "deployments", "pricing"),
         ("PATCH", "services", "pricing-candidate"),
     }
+    rollouts.namespace.wait_for(
+        "the target to be taken over", lambda: {one.key for one in boundaries.done()} == everything
+    )
+    print("taken over, ended at:", *boundaries.done(), sep="\n  ")
     route = rollouts.weights()
     boundaries.watch(ending=False)
     rollouts.release(PRICING_DRAIN="6")
@@ -131,7 +133,7 @@ def test_a_canary_takes_over_and_gives_back_whatever_the_operator_was_at(
     boundaries.watch(ending=True)
     rollouts.namespace.kubectl("delete", "canary", "pricing", "--timeout=200s")
     given = boundaries.done()
-    print(f"given back, ended at {len(given)}:", *given, sep="\n  ")
+    print("given back, ended at:", *given, sep="\n  ")
     assert boundaries.problems == []
     assert {one.key for one in given} == {
         ("PATCH", "canaries", "pricing"),

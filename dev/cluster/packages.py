@@ -32,13 +32,14 @@ _KNOWN_BY = {
     "buildah": "buildah",
     "postgresql": "/usr/lib/postgresql",
     "prometheus": "prometheus",
+    "git": "git",
+    "redis-server": "redis-server",
 }
 _installing = threading.Lock()  # dpkg refuses a second installation at the same time
 _LOCK = Path(tempfile.gettempdir(), "sluice-packages.lock")
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-RUNTIME = tuple(
-    package for package in _KNOWN_BY if package not in ("mmdebstrap", "buildah", "postgresql", "prometheus")
-)
+_FOR_SOME = frozenset(("mmdebstrap", "buildah", "postgresql", "prometheus", "git", "redis-server"))
+RUNTIME = tuple(package for package in _KNOWN_BY if package not in _FOR_SOME)
 """What a running local cluster needs."""
 IMAGES = ("mmdebstrap", "buildah", "busybox-static")
 """What building images needs."""
@@ -46,7 +47,9 @@ DATABASE = ("postgresql",)
 """What the tests of checks on tables of a database need: the programs, not a running server."""
 METRICS = ("prometheus",)
 """What the add-on `metrics` needs, and the tests that ask a real Prometheus."""
-_SERVICES = frozenset(METRICS)
+ARGOCD = ("git", "redis-server")
+"""What the add-on `argocd` needs."""
+_SERVICES = frozenset(("prometheus", "redis-server"))
 """Packages that start a service of the machine when they are installed, which nobody here wants."""
 _POLICY = Path("/usr/sbin/policy-rc.d")
 _CREATE_NO_SERVER = Path("/etc/postgresql-common/createcluster.d/none.conf")

@@ -39,6 +39,13 @@ class Ports:
     gateway_metrics: int = 20281
     prometheus: int = 20290
     prometheus_api: int = 20291
+    argocd: int = 20300
+    argocd_metrics: int = 20301
+    argocd_repo: int = 20302
+    argocd_repo_metrics: int = 20303
+    argocd_controller_metrics: int = 20304
+    argocd_redis: int = 20305
+    argocd_git: int = 20306
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Ports:

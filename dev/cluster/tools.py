@@ -126,6 +126,20 @@ TOOLS = {
             "github.com/traefik/traefik/v3",
             ("github.com/traefik/traefik/v3/pkg/version.Version={version}",),
         ),
+        Tool(
+            "argocd",
+            "github.com/argoproj/argo-cd/v3/cmd",
+            "github.com/argoproj/argo-cd/v3",
+            (
+                "github.com/argoproj/argo-cd/v3/common.gitTag={version}",
+                # Without these it calls itself v99.99.99.
+                "github.com/argoproj/argo-cd/v3/common.gitCommit=module",
+                "github.com/argoproj/argo-cd/v3/common.gitTreeState=clean",
+            ),
+            # One program, which does what the name it is called by says.
+            ("argocd", "argocd-application-controller", "argocd-repo-server", "argocd-server"),
+        ),
+        Tool("argocd-lua", ".", "github.com/argoproj/argo-cd/v3", module="argocd"),
     )
 }
 

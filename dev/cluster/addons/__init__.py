@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dev.cluster.addons import gateway, kwok, metrics
+from dev.cluster.addons import argocd, gateway, kwok, metrics
 from dev.cluster.addons.context import Context
 
 
@@ -26,4 +26,5 @@ ADDONS = {
     "kwok": Addon(kwok.up, tools=("kwok",)),
     "metrics": Addon(metrics.up),
     "gateway": Addon(gateway.up, tools=("traefik",)),
+    "argocd": Addon(argocd.up, tools=("argocd",)),
 }

@@ -1,0 +1,154 @@
+"""The actions that Argo CD offers, by its own Lua engine: when they are offered, and what they do."""
+
+import copy
+import re
+
+import pytest
+import yaml
+
+from sluice.api.canary_status import CanaryPhase
+from sluice.api.names import ANNOTATION_CONTROL, DNS_LABEL, MAX_LABEL, MAX_PIPELINE_NAME
+from sluice.api.run import RunPhase
+from sluice.cli.new_run import build_run
+from sluice.planning.canary_controls import ALLOWED, MAX_CONTROL, requested
+from sluice.planning.canary_scene import ControlRequest
+from sluice.planning.validation import check_manifest
+from tests.unit.argocd.engine import CASES, GENERATE, Engine, Object
+
+WORDS = {"promote-full": "promoteInFull"}
+"""Actions that have another name than the request that they make."""
+REQUESTS = {action: WORDS.get(action, action) for action in GENERATE.ACTIONS["Canary"]}
+
+
+def pipeline(*, suspend: bool | None = None, name: str = "flights") -> Object:
+    item = copy.deepcopy(CASES.made("DataPipeline", None))
+    item["metadata"]["name"] = name
+    if suspend is not None:
+        item["spec"]["schedule"]["suspend"] = suspend
+    return item
+
+
+def by_hand() -> Object:
+    item = pipeline()
+    del item["spec"]["schedule"]
+    return item
+
+
+# -- Canary -----------------------------------------------------------------------------------------------------------
+
+
+def test_there_is_an_action_for_every_request() -> None:
+    assert set(REQUESTS.values()) == set(ALLOWED)
+
+
+@pytest.mark.parametrize("phase", CanaryPhase)
+@pytest.mark.parametrize("paused", [False, True])
+def test_an_action_is_offered_where_the_operator_meets_the_request(
+    engine: Engine, phase: CanaryPhase, paused: bool
+) -> None:
+    met = {action for action, request in REQUESTS.items() if phase in ALLOWED[request]}
+    senseless = {"pause"} if paused else {"resume"}
+    assert engine.enabled(CASES.canary(phase, paused=paused)) == met - senseless
+
+
+def test_nothing_is_offered_before_the_operator_has_looked_or_once_it_is_deleted(engine: Engine) -> None:
+    assert engine.enabled(CASES.made("Canary", None)) == set()
+    going = CASES.canary(CanaryPhase.STEPPING)
+    going["metadata"]["deletionTimestamp"] = "2026-03-02T06:00:00Z"
+    assert engine.enabled(going) == set()
+
+
+@pytest.mark.parametrize("action", REQUESTS)
+def test_an_action_writes_a_request_that_the_operator_understands_and_nothing_else(engine: Engine, action: str) -> None:
+    before = CASES.canary(CanaryPhase.STEPPING, "in step 1", weight=5)
+    operation, after = engine.run(before, action)
+    text = after["metadata"].pop("annotations")[ANNOTATION_CONTROL]
+    assert operation == "patch"
+    assert after == before
+    assert len(text) <= MAX_CONTROL
+    assert requested(text, "argocd") == ControlRequest(REQUESTS[action], text.partition(":")[2], "argocd")
+    assert re.fullmatch(r"\w+:argocd-\d{10}", text)
+
+
+def test_an_action_leaves_other_annotations_alone(engine: Engine) -> None:
+    before = CASES.canary(CanaryPhase.STEPPING)
+    before["metadata"]["annotations"] = {"team": "shop", ANNOTATION_CONTROL: "pause:1"}
+    annotations = engine.run(before, "resume")[1]["metadata"]["annotations"]
+    assert annotations["team"] == "shop"
+    assert annotations[ANNOTATION_CONTROL].startswith("resume:")
+
+
+# -- DataPipeline -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("item", "offered"),
+    [
+        pytest.param(pipeline(), {"run-now", "suspend"}, id="scheduled"),
+        pytest.param(pipeline(suspend=False), {"run-now", "suspend"}, id="not suspended"),
+        pytest.param(pipeline(suspend=True), {"run-now", "resume"}, id="suspended"),
+        pytest.param(by_hand(), {"run-now"}, id="without a schedule"),
+        pytest.param({**pipeline(), "status": {"health": "Invalid"}}, {"suspend"}, id="invalid"),
+    ],
+)
+def test_what_is_offered_for_a_pipeline(engine: Engine, item: Object, offered: set[str]) -> None:
+    assert engine.enabled(item) == offered
+    item["metadata"]["deletionTimestamp"] = "2026-03-02T06:00:00Z"
+    assert engine.enabled(item) == set()
+
+
+@pytest.mark.parametrize("name", ["flights", "f" * MAX_PIPELINE_NAME])
+def test_run_now_makes_the_run_that_the_command_line_makes(engine: Engine, name: str) -> None:
+    item = pipeline(name=name)
+    operation, run = engine.run(item, "run-now")
+    assert operation == "create"
+    assert run == build_run(item, run["metadata"]["name"], {}, None)
+    assert re.fullmatch(rf"{name}-\d{{8}}t\d{{6}}", run["metadata"]["name"])
+    assert len(run["metadata"]["name"]) <= MAX_LABEL
+    assert re.fullmatch(DNS_LABEL, run["metadata"]["name"])
+    assert check_manifest(run) == []
+
+
+@pytest.mark.parametrize("action", ["suspend", "resume"])
+def test_a_pipeline_without_a_schedule_cannot_be_suspended(engine: Engine, action: str) -> None:
+    assert "this pipeline has no schedule" in engine.refusal(by_hand(), action)
+
+
+# -- PipelineRun ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", RunPhase)
+def test_a_run_can_be_cancelled_until_it_has_ended(engine: Engine, phase: RunPhase) -> None:
+    item = copy.deepcopy(CASES.run(phase))
+    assert engine.enabled(item) == (set() if phase.ended else {"cancel"})
+    item["spec"]["cancel"] = True
+    assert engine.enabled(item) == set()
+
+
+def test_a_run_without_a_status_can_be_cancelled(engine: Engine) -> None:
+    assert engine.enabled(CASES.made("PipelineRun", None)) == {"cancel"}
+
+
+# -- what is generated ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", GENERATE.ACTIONS)
+def test_every_action_that_is_offered_has_a_script(engine: Engine, kind: str) -> None:
+    item = CASES.cases(kind)[-1].object
+    (found,) = engine.ask([{"object": item, "discover": True}])
+    assert {row["name"] for row in found["actions"]} == set(GENERATE.ACTIONS[kind])
+    assert all(row["displayName"] and row["iconClass"] for row in found["actions"])
+
+
+@pytest.mark.parametrize("kind", GENERATE.ACTIONS)
+def test_the_tests_for_argo_cds_repository_hold(engine: Engine, kind: str) -> None:
+    folder = GENERATE.UPSTREAM / kind / "actions"
+    for row in yaml.safe_load((folder / "action_test.yaml").read_text())["actionTests"]:
+        before, after = (
+            yaml.safe_load((folder / row[path]).read_text()) for path in ("inputPath", "expectedOutputPath")
+        )
+        assert engine.run(before, row["action"]) == ("patch", after)
+
+
+def test_what_is_generated_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    assert GENERATE.main(["--check"]) == 0, capsys.readouterr().out

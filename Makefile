@@ -49,7 +49,7 @@ demo-canary: $(VENV)/.installed ## A good version promoted and a bad one rolled 
 	@eval "$$($(CLUSTER) env)" && PYTHONPATH=examples/pricing $(BIN)/python -m dev.demo_canary $(VERSIONS)
 
 test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
-	@$(CLUSTER) up --addons metrics,gateway
+	@$(CLUSTER) up --addons metrics,gateway,argocd
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/unit tests/cluster_harness tests/stores -n 2
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m "not quiet" -n 6
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m quiet
@@ -62,13 +62,15 @@ check: $(VENV)/.installed ## Linters, types, layers, and whether generated files
 	@$(BIN)/python -m sluice.api.crd --check
 	@$(BIN)/python docs/generate.py --check
 	@$(BIN)/python manifests/generate.py --check --helm "$$($(CLUSTER) helm)"
+	@$(BIN)/python argocd/generate.py --check
 	@$(BIN)/sluice validate examples
 	@echo "check: everything holds"
 
-crds: $(VENV)/.installed ## Generate the CRDs from the models, and the manifests from the chart
+crds: $(VENV)/.installed ## Generate the CRDs from the models, the manifests from the chart, and what Argo CD is told
 	@$(BIN)/python -m sluice.api.crd
 	@$(BIN)/python docs/generate.py
 	@$(BIN)/python manifests/generate.py --helm "$$($(CLUSTER) helm)"
+	@$(BIN)/python argocd/generate.py
 
 bench: $(VENV)/.installed ## Measure the operator on the cluster
 	@$(CLUSTER) up --addons kwok

@@ -148,7 +148,7 @@ def _runs() -> Iterator[Case]:
     }
     for phase, (health, message) in told.items():
         expected = message or ("1/3" if phase is RunPhase.RUNNING else "")
-        yield Case(phase.lower(), f"phase {phase}", run(phase, message), health, expected)
+        yield Case(phase.lower(), f"`{phase}`", run(phase, message), health, expected)
 
 
 def canary(
@@ -197,29 +197,29 @@ _AT_REST = {
 
 def _canaries() -> Iterator[Case]:
     for phase in CanaryPhase:
-        state, file = f"phase {phase}", phase.lower()
+        state, file = f"`{phase}`", phase.lower()
         if phase in _AT_REST:
             health, reason = _AT_REST[phase]
             said = "" if health == "Healthy" else f"said of {phase}"
             yield Case(file, state, canary(phase, f"said of {phase}", reason=reason), health, said)
         elif phase is CanaryPhase.APPROVING:
             waiting = canary(phase, "waits for promote", reason=CanaryReason.AWAITING_APPROVAL, weight=50)
-            yield Case(file, f"{state}: waits for promote", waiting, "Suspended", "waits for promote")
+            yield Case(file, state, waiting, "Suspended", "waits for promote")
         else:
             going = canary(phase, f"said of {phase}", weight=5)
             yield Case(file, state, going, "Progressing", f"weight 5 %: said of {phase}")
-            halted = canary(phase, "paused by anna", reason=CanaryReason.PAUSED, paused=True)
-            yield Case(f"{file}-paused", f"{state}, paused", halted, "Suspended", "paused by anna")
+            halted = canary(phase, f"said of {phase}", paused=True)
+            yield Case(f"{file}-paused", f"{state}, paused", halted, "Suspended", f"paused by anna: said of {phase}")
     yield Case(
         "stable-paused",
-        "phase Stable, paused",
+        "`Stable`, paused",
         canary(CanaryPhase.STABLE, reason=CanaryReason.STABLE, paused=True),
         "Healthy",
         "paused: the next revision waits for resume",
     )
     yield Case(
         "promoting-paused",
-        "phase Promoting, paused (it goes on)",
+        "`Promoting`, paused: it goes on",
         canary(CanaryPhase.PROMOTING, "the target is rolled", reason=CanaryReason.PROMOTING, paused=True),
         "Progressing",
         "the target is rolled",
@@ -274,7 +274,7 @@ def _sources(kind: str) -> Iterator[Case]:
         ("credentials", Reason.CREDENTIALS_UNREADABLE, "there is no Secret prom"),
         ("invalid", Reason.INVALID_SPEC, "spec: exactly one back end is needed"),
     ):
-        yield Case(name, f"reason {reason}", _source(kind, "False", reason, message), "Degraded", message)
+        yield Case(name, f"`{reason}`", _source(kind, "False", reason, message), "Degraded", message)
 
 
 # -- all of them ------------------------------------------------------------------------------------------------------
@@ -294,13 +294,12 @@ def _unseen(kind: str, some: Object) -> Iterator[Case]:
     )
 
 
+COMMON = 4
+"""How many of the states of a kind are those that every kind has; they come first."""
+
+
 def cases(kind: str) -> list[Case]:
     """All states of a kind."""
-    own = {
-        "DataPipeline": _pipelines,
-        "PipelineRun": _runs,
-        "Canary": _canaries,
-        "QualityGate": _gates,
-    }
+    own = {"DataPipeline": _pipelines, "PipelineRun": _runs, "Canary": _canaries, "QualityGate": _gates}
     found = list(own[kind]() if kind in own else _sources(kind))
     return [*_unseen(kind, found[0].object), *found]

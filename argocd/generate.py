@@ -10,12 +10,12 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from cases import KINDS, Case, Object, canary, cases, made, run
+from cases import COMMON, KINDS, Case, Object, canary, cases, made, run
 
 from sluice.api.canary_status import CanaryPhase
 from sluice.api.names import GROUP
@@ -200,36 +200,25 @@ def action_tests(kind: str) -> ActionTests:
 
 def tables() -> dict[str, str]:
     """The generated parts of docs/gitops.md by name."""
-    shown = [kind for kind in KINDS if kind not in SAME_AS]
-    rows = []
-    for kind in shown:
-        both = next((f"`{kind}`, `{other}`" for other, same in SAME_AS.items() if same == kind), f"`{kind}`")
-        by_health: dict[str, list[str]] = {}
-        for case in _own(kind):
-            by_health.setdefault(case.health, []).append(case.state)
-        rows += [
-            f"| {both} | {health} | {'; '.join(by_health[health])} |\n" for health in _ORDER if health in by_health
-        ]
-    head = "| kind | Argo CD says | when |\n|---|---|---|\n"
-    every = "".join(f"| every kind | {case.health} | {case.state} |\n" for case in _unseen())
-    actions = "".join(
-        f"| `{kind}` | `{name}` | {what} |\n" for kind, named in ACTIONS.items() for name, what in named.items()
-    )
+    rows = [_row("every kind", "Progressing", cases("DataPipeline")[:COMMON])]
+    for kind in KINDS:
+        if kind in SAME_AS:
+            continue
+        names = ", ".join(f"`{name}`" for name in (kind, *(other for other, same in SAME_AS.items() if same == kind)))
+        own = cases(kind)[COMMON:]
+        rows += [_row(names, health, found) for health in _ORDER if (found := [c for c in own if c.health == health])]
+    actions = [f"| `{kind}` | `{name}` | {what} |\n" for kind, named in ACTIONS.items() for name, what in named.items()]
     return {
-        "health": head + every + "".join(rows),
-        "actions": "| kind | action | what it does |\n|---|---|---|\n" + actions,
+        "health": "| kind | Argo CD says | when |\n|---|---|---|\n" + "".join(rows),
+        "actions": "| kind | action | what it does |\n|---|---|---|\n" + "".join(actions),
     }
 
 
 _ORDER = ("Healthy", "Progressing", "Suspended", "Degraded")
 
 
-def _unseen() -> list[Case]:
-    return cases("DataPipeline")[:4]
-
-
-def _own(kind: str) -> list[Case]:
-    return cases(kind)[4:]
+def _row(kind: str, health: str, states: Iterable[Case]) -> str:
+    return f"| {kind} | {health} | {'; '.join(case.state for case in states)} |\n"
 
 
 def _document() -> str:

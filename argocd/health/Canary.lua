@@ -1,4 +1,4 @@
--- By status.phase, and the conditions Stalled (it cannot go on) and Paused (somebody has to say how).
+-- By status.phase, status.paused, and the condition Stalled, which says that it cannot go on.
 local why = first(status.message, status.reason)
 if condition("Stalled").status == "True" then
   return is("Degraded", first(why, "it cannot go on"))
@@ -14,9 +14,16 @@ local waits = {
   Watching = true,
   Keeping = true,
 }
-local halted = status.paused ~= nil or condition("Paused").status == "True" or status.phase == "Approving"
-if waits[status.phase] and halted then
-  return is("Suspended", first(why, "it waits for somebody"))
+if waits[status.phase] and status.paused ~= nil then
+  local by = first(status.paused.by)
+  local who = "paused"
+  if by ~= "" then
+    who = who .. " by " .. by
+  end
+  return is("Suspended", who .. ": " .. first(why, status.phase))
+end
+if status.phase == "Approving" then
+  return is("Suspended", first(why, "waits for promote"))
 end
 if status.phase == "Stable" then
   if status.paused ~= nil then

@@ -1,15 +1,19 @@
 """The health that Argo CD shows, by its own Lua engine: of every state, of half-written ones, of those that the planner writes."""
 
 import copy
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sluice.api.canary_status import CanaryPhase
+from sluice.api.canary_status import CanaryPhase, CanaryStatus
 from sluice.api.crd import KINDS
 from sluice.api.run import RunPhase
+from sluice.planning.canary_scene import CanaryScene
+from sluice.planning.verdicts import Outcome
 from tests.unit.argocd.engine import CASES, Engine, Object
+from tests.unit.planning.canary_world import World, canary_spec
 
 EVERY = [case for kind in CASES.KINDS for case in CASES.cases(kind)]
 HEALTHS = {"Healthy", "Progressing", "Suspended", "Degraded"}
@@ -90,3 +94,72 @@ def test_a_canary_that_cannot_go_on_is_degraded_paused_or_not(engine: Engine, ph
     for paused in (False, True):
         item = CASES.canary(CanaryPhase(phase), "the route is gone", paused=paused, stalled=True)
         assert engine.health(item) == ("Degraded", "the route is gone")
+
+
+# -- rollouts as the planner writes them ------------------------------------------------------------------------------
+
+
+class Told(World):
+    """A world that keeps every status that is written."""
+
+    def __init__(self, **fields: Any) -> None:
+        super().__init__(canary_spec(**fields))
+        self.told: list[CanaryStatus] = []
+
+    def _write_status(self, scene: CanaryScene, written: CanaryStatus) -> None:
+        super()._write_status(scene, written)
+        self.told.append(written)
+
+    def healths(self, engine: Engine) -> list[str]:
+        """What Argo CD shows one after the other, what it shows twice in a row once."""
+        items = [CASES.made("Canary", status) for status in self.told]
+        for item in items:
+            item["metadata"]["generation"] = 1  # as that of the world's Canary, which nobody edits
+        shown = [answer["health"]["status"] for answer in engine.ask({"object": item} for item in items)]
+        return [health for health, _ in itertools.groupby(shown)]
+
+
+def test_a_good_version_is_progressing_until_it_is_healthy(engine: Engine) -> None:
+    world = Told()
+    world.run()
+    world.git("v2")
+    world.run()
+    assert world.status.reason == "Promoted"
+    assert world.healths(engine) == ["Healthy", "Progressing", "Healthy"]
+
+
+def test_a_bad_version_is_degraded_from_the_decision_until_another_is_committed(engine: Engine) -> None:
+    world = Told()
+    world.run()
+    world.git("v2")
+    world.run(until=CanaryPhase.STEPPING)
+    world.metric = Outcome.FAIL
+    world.run()
+    assert world.status.phase is CanaryPhase.FAILED
+    world.metric = Outcome.PASS
+    world.git("v3")
+    world.run()
+    assert world.healths(engine) == ["Healthy", "Progressing", "Degraded", "Progressing", "Healthy"]
+
+
+def test_a_version_that_waits_for_approval_is_suspended(engine: Engine) -> None:
+    world = Told(approval={"promotion": "Manual"})
+    world.run()
+    world.git("v2")
+    world.run()
+    assert world.status.phase is CanaryPhase.APPROVING
+    world.ask("promote", "1")
+    world.run()
+    assert world.healths(engine) == ["Healthy", "Progressing", "Suspended", "Progressing", "Healthy"]
+
+
+def test_a_paused_version_is_suspended_and_an_aborted_one_degraded(engine: Engine) -> None:
+    world = Told()
+    world.run()
+    world.git("v2")
+    world.run(until=CanaryPhase.STEPPING)
+    world.ask("pause", "1")
+    world.settle()
+    world.ask("abort", "2")
+    world.run()
+    assert world.healths(engine) == ["Healthy", "Progressing", "Suspended", "Degraded"]

@@ -1,0 +1,246 @@
+"""The add-on argocd as its users see it: a repository of one's own, an Application of it, its health, and actions on resources."""
+
+import json
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dev.cluster.addons import argocd
+from dev.cluster.errors import ClusterError
+from dev.cluster.settings import Settings
+from tests.cluster.kit import Manifest, Namespace
+
+SERVER = "https://kubernetes.default.svc"
+Health = tuple[str, str]
+"""What Argo CD says of something, and its message."""
+
+
+class Refused(Exception):
+    """The API says no: its status and its words."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status}: {text}")
+        self.status = status
+        self.text = text
+
+
+@dataclass(frozen=True)
+class ArgoCD:
+    """The API, as one account."""
+
+    url: str
+    token: str
+
+    @classmethod
+    def log_in(cls, account: str = "admin") -> "ArgoCD":
+        """As `admin`, or as `viewer`, who may run no action. Fails where the add-on is not up."""
+        settings = Settings.from_environment()
+        try:
+            return cls(argocd.url(settings), argocd.log_in(settings, account))
+        except ClusterError as error:
+            pytest.fail(str(error))
+
+    def ask(self, method: str, path: str, body: Any = None, **query: str) -> Any:
+        """The answer of the API. Raises Refused."""
+        url = f"{self.url}/api/v1{path}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            with urllib.request.urlopen(
+                urllib.request.Request(url, data, headers, method=method), timeout=60
+            ) as answer:
+                return json.loads(answer.read() or b"{}")
+        except urllib.error.HTTPError as error:
+            text = error.read().decode()
+            raise Refused(error.code, text) from error
+
+
+class Repository:
+    """A Git repository of one test: a working tree, and what it is pushed to."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.url = f"{argocd.git_url(Settings.from_environment())}/{name}.git"
+        self.folder = folder / name
+        self.folder.mkdir(parents=True)
+        self.git("init", "--quiet", "--initial-branch=main")
+        for key, value in {"user.name": "Anna Test", "user.email": "anna@example.com"}.items():
+            self.git("config", key, value)
+
+    def git(self, *words: str) -> str:
+        """What git says in the working tree."""
+        done = subprocess.run(
+            ["git", "-C", str(self.folder), *words], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, f"git {' '.join(words)}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    def commit(self, message: str, **files: Manifest | list[Manifest] | None) -> str:
+        """Commit and push manifests by file name, without `.yaml`; None removes a file. The commit's id."""
+        for name, content in files.items():
+            file = self.folder / f"{name}.yaml"
+            if content is None:
+                file.unlink()
+                continue
+            file.write_text(yaml.safe_dump_all(content if isinstance(content, list) else [content], sort_keys=False))
+        return self.push(message)
+
+    def push(self, message: str) -> str:
+        """Commit and push what is in the working tree. The commit's id."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "-m", message)
+        self.git("push", "--quiet", self.url, "main")
+        return self.git("rev-parse", "HEAD")
+
+
+@dataclass(frozen=True)
+class Application:
+    """An Application of one test, as `admin` sees it."""
+
+    name: str
+    namespace: Namespace
+    api: ArgoCD
+
+    @property
+    def _path(self) -> str:
+        return f"/applications/{self.name}"
+
+    def status(self) -> Manifest:
+        """Its status; {} before it was looked at."""
+        return dict(self.api.ask("GET", self._path).get("status") or {})
+
+    def health(self) -> str:
+        """Its health, and so that of the worst of what Git states in it."""
+        return str((self.status().get("health") or {}).get("status", ""))
+
+    def sync(self) -> str:
+        """Synced, OutOfSync or Unknown."""
+        return str((self.status().get("sync") or {}).get("status", ""))
+
+    def nodes(self) -> list[Manifest]:
+        """What it consists of, and what belongs to that: pods, runs."""
+        return list(self.api.ask("GET", f"{self._path}/resource-tree").get("nodes") or [])
+
+    def health_of(self, kind: str, name: str) -> Health:
+        """Health and message of one object of its tree; ("", "") while there is none."""
+        for node in self.nodes():
+            if (node["kind"], node["name"]) == (kind, name):
+                found = node.get("health") or {}
+                return str(found.get("status", "")), str(found.get("message", ""))
+        return "", ""
+
+    def synced(self, revision: str, seconds: float = 60) -> Manifest:
+        """Its status, once the commit is applied and nothing differs from it. Fails when its sync has failed."""
+
+        def look() -> Manifest | None:
+            status = self.status()
+            sync, operation = status.get("sync") or {}, status.get("operationState") or {}
+            ended = operation.get("phase") == "Succeeded" and _revision(operation) == revision
+            there = (sync.get("status"), sync.get("revision")) == ("Synced", revision)
+            # A commit that changes nothing is Synced without an operation of its own.
+            return status if there and (ended or operation.get("phase") != "Running") else None
+
+        return self._wait(f"{self.name} synced at {revision[:8]}", look, seconds)
+
+    def is_healthy(self, health: str, seconds: float = 60) -> Manifest:
+        """Its status, once it has this health."""
+
+        def look() -> Manifest | None:
+            status = self.status()
+            return status if (status.get("health") or {}).get("status") == health else None
+
+        return self._wait(f"{self.name} {health}", look, seconds)
+
+    def shows(self, kind: str, name: str, health: str, seconds: float = 60) -> str:
+        """The message of an object, once it has this health."""
+
+        def look() -> list[str] | None:
+            found, message = self.health_of(kind, name)
+            return [message] if found == health else None
+
+        return self._wait(f"{kind} {name} {health} (now {self.health_of(kind, name)})", look, seconds)[0]
+
+    def actions(self, kind: str, name: str) -> set[str]:
+        """The actions on an object that are not greyed out."""
+        rows = self.api.ask("GET", f"{self._path}/resource/actions", **self._resource(kind, name)).get("actions") or []
+        return {row["name"] for row in rows if not row.get("disabled")}
+
+    def act(self, kind: str, name: str, action: str, account: ArgoCD | None = None) -> None:
+        """Run an action on an object, as another account if one is given. Raises Refused."""
+        body = {
+            **self._resource(kind, name),
+            "name": self.name,
+            "action": action,
+            "appNamespace": argocd.NAMESPACE,
+        }
+        (account or self.api).ask("POST", f"{self._path}/resource/actions/v2", body)
+
+    def _resource(self, kind: str, name: str) -> dict[str, str]:
+        for node in self.nodes():
+            if (node["kind"], node["name"]) == (kind, name):
+                return {
+                    "namespace": node.get("namespace", ""),
+                    "resourceName": name,
+                    "group": node.get("group", ""),
+                    "version": node["version"],
+                    "kind": kind,
+                }
+        pytest.fail(f"{kind} {name} is not in the tree of {self.name}")
+
+    def _wait(self, what: str, look: Callable[[], Any], seconds: float) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := look()):
+            if time.monotonic() > deadline:
+                status = self.status()
+                told = {key: status.get(key) for key in ("sync", "health", "conditions", "operationState")}
+                pytest.fail(
+                    f"{what} did not come within {seconds:g} s\n{yaml.safe_dump(told)}\n{self.namespace.describe()}"
+                )
+            time.sleep(0.2)  # the pace of looking
+        return found
+
+
+def _revision(operation: Manifest) -> str:
+    return str((operation.get("syncResult") or {}).get("revision", ""))
+
+
+def manifest(name: str, repository: Repository, namespace: str, **spec: Any) -> Manifest:
+    """An Application of the repository's root, synced by itself with prune and self-healing; `spec` goes over that."""
+    return {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": name, "namespace": argocd.NAMESPACE},
+        "spec": {
+            "project": "default",
+            "source": {"repoURL": repository.url, "targetRevision": "main", "path": "."},
+            "destination": {"server": SERVER, "namespace": namespace},
+            "syncPolicy": {
+                "automated": {"prune": True, "selfHeal": True},
+                "syncOptions": ["ServerSideApply=true"],
+                # Other tests restart the operator, and its webhook with it.
+                "retry": {"limit": 60, "backoff": {"duration": "1s", "factor": 1, "maxDuration": "2s"}},
+            },
+            **spec,
+        },
+    }
+
+
+@contextmanager
+def application(namespace: Namespace, repository: Repository, **spec: Any) -> Iterator[Application]:
+    """An Application of a repository that has a commit, named as the namespace that it is for. It goes without what it made."""
+    api = ArgoCD.log_in()
+    made = Application(namespace.name, namespace, api)
+    api.ask("POST", "/applications", manifest(made.name, repository, namespace.name, **spec))
+    try:
+        yield made
+    finally:
+        api.ask("DELETE", f"/applications/{made.name}", cascade="false")

@@ -65,8 +65,8 @@ _SPECS: dict[str, tuple[str, Object]] = {
         "pricing-slo",
         {"checks": [{"name": "errors", "metric": {"source": "prom", "query": "errors", "max": 0.01}}]},
     ),
-    "MetricSource": ("prom", {"prometheus": {"url": "http://prometheus.monitoring.svc:9090"}}),
-    "ClusterMetricSource": ("prom", {"prometheus": {"url": "http://prometheus.monitoring.svc:9090"}}),
+    "MetricSource": ("prom", {"prometheus": {"address": "http://prometheus.monitoring.svc:9090"}}),
+    "ClusterMetricSource": ("prom", {"prometheus": {"address": "http://prometheus.monitoring.svc:9090"}}),
 }
 KINDS = tuple(_SPECS)
 """Every kind that has a health script."""

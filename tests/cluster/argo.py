@@ -2,13 +2,14 @@
 
 import json
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class ArgoCD:
     """The API, as one account."""
 
     url: str
-    token: str
+    token: str = field(repr=False)
 
     @classmethod
     def log_in(cls, account: str = "admin") -> "ArgoCD":
@@ -138,6 +139,11 @@ class Application:
                 return str(found.get("status", "")), str(found.get("message", ""))
         return "", ""
 
+    def sees(self, revision: str, seconds: float = 60) -> None:
+        """Wait until it has been compared with the commit."""
+        what = f"{self.name} compared with {revision[:8]}"
+        self._wait(what, lambda: (self.status().get("sync") or {}).get("revision") == revision or None, seconds)
+
     def synced(self, revision: str, seconds: float = 60) -> Manifest:
         """Its status, once the commit is applied and nothing differs from it. Fails when its sync has failed."""
 
@@ -162,12 +168,39 @@ class Application:
 
     def shows(self, kind: str, name: str, health: str, seconds: float = 60) -> str:
         """The message of an object, once it has this health."""
+        return self.says(kind, name, health, "", seconds)
+
+    def says(self, kind: str, name: str, health: str, part: str, seconds: float = 60) -> str:
+        """The message of an object, once it has this health and the message has this part."""
 
         def look() -> list[str] | None:
             found, message = self.health_of(kind, name)
-            return [message] if found == health else None
+            return [message] if found == health and part in message else None
 
-        return self._wait(f"{kind} {name} {health} (now {self.health_of(kind, name)})", look, seconds)[0]
+        return str(self._wait(f"{kind} {name} {health} {part}", look, seconds)[0])
+
+    @contextmanager
+    def watched(self) -> Iterator["Seen"]:
+        """What it shows while this lasts, looked at five times a second."""
+        seen, over = Seen(), threading.Event()
+
+        def look() -> None:
+            status = self.status()
+            seen.add((status.get("health") or {}).get("status", ""), (status.get("sync") or {}).get("status", ""))
+
+        def watch() -> None:
+            while not over.wait(0.2):
+                look()
+            look()
+
+        look()
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield seen
+        finally:
+            over.set()
+            thread.join()
 
     def actions(self, kind: str, name: str) -> set[str]:
         """The actions on an object that are not greyed out."""
@@ -209,37 +242,61 @@ class Application:
         return found
 
 
+@dataclass
+class Seen:
+    """What an Application showed one after the other; what it showed twice in a row is there once."""
+
+    healths: list[str] = field(default_factory=list)
+    syncs: list[str] = field(default_factory=list)
+
+    def add(self, health: str, sync: str) -> None:
+        """Put down one look."""
+        for row, word in ((self.healths, health), (self.syncs, sync)):
+            if row[-1:] != [word]:
+                row.append(word)
+
+
 def _revision(operation: Manifest) -> str:
     return str((operation.get("syncResult") or {}).get("revision", ""))
 
 
-def manifest(name: str, repository: Repository, namespace: str, **spec: Any) -> Manifest:
-    """An Application of the repository's root, synced by itself with prune and self-healing; `spec` goes over that."""
+RETRY = {"limit": 60, "backoff": {"duration": "1s", "factor": 1, "maxDuration": "2s"}}
+"""Other tests restart the operator, and its webhook with it: a sync that finds none tries again."""
+SERVER_SIDE = "ServerSideDiff=true"
+"""Compare as the API server would: it knows the defaults of fields that Git does not state."""
+
+
+def manifest(name: str, repository: Repository, namespace: str, *options: str, compare: str = "") -> Manifest:
+    """An Application of the repository's root, synced by itself with prune and self-healing, with these sync options."""
+    policy = {"automated": {"prune": True, "selfHeal": True}, "syncOptions": list(options), "retry": RETRY}
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
-        "metadata": {"name": name, "namespace": argocd.NAMESPACE},
+        "metadata": {
+            "name": name,
+            "namespace": argocd.NAMESPACE,
+            "annotations": {"argocd.argoproj.io/compare-options": compare} if compare else {},
+        },
         "spec": {
             "project": "default",
             "source": {"repoURL": repository.url, "targetRevision": "main", "path": "."},
             "destination": {"server": SERVER, "namespace": namespace},
-            "syncPolicy": {
-                "automated": {"prune": True, "selfHeal": True},
-                "syncOptions": ["ServerSideApply=true"],
-                # Other tests restart the operator, and its webhook with it.
-                "retry": {"limit": 60, "backoff": {"duration": "1s", "factor": 1, "maxDuration": "2s"}},
-            },
-            **spec,
+            "syncPolicy": policy,
         },
     }
 
 
 @contextmanager
-def application(namespace: Namespace, repository: Repository, **spec: Any) -> Iterator[Application]:
-    """An Application of a repository that has a commit, named as the namespace that it is for. It goes without what it made."""
+def application(
+    namespace: Namespace, repository: Repository, *options: str, compare: str = ""
+) -> Iterator[Application]:
+    """An Application of a repository that has a commit, named as the namespace that it is for.
+
+    When it goes, what it made stays, and goes with the namespace.
+    """
     api = ArgoCD.log_in()
     made = Application(namespace.name, namespace, api)
-    api.ask("POST", "/applications", manifest(made.name, repository, namespace.name, **spec))
+    api.ask("POST", "/applications", manifest(made.name, repository, namespace.name, *options, compare=compare))
     try:
         yield made
     finally:

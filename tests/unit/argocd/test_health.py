@@ -11,6 +11,7 @@ from sluice.api.canary_status import CanaryPhase, CanaryStatus
 from sluice.api.crd import KINDS
 from sluice.api.run import RunPhase
 from sluice.planning.canary_scene import CanaryScene
+from sluice.planning.validation import check_manifest
 from sluice.planning.verdicts import Outcome
 from tests.unit.argocd.engine import CASES, Engine, Object
 from tests.unit.planning.canary_world import World, canary_spec
@@ -32,6 +33,14 @@ def test_every_phase_is_among_the_states() -> None:
     for kind, phases in (("Canary", CanaryPhase), ("PipelineRun", RunPhase)):
         stated = {case.object.get("status", {}).get("phase") for case in CASES.cases(kind)}
         assert set(phases) <= stated
+
+
+@pytest.mark.parametrize("kind", CASES.KINDS)
+def test_the_states_are_those_of_objects_that_the_api_server_takes(kind: str) -> None:
+    for case in CASES.cases(kind):
+        item = copy.deepcopy(case.object)
+        del item["metadata"]["generation"], item["metadata"]["uid"]
+        assert check_manifest(item) == [], case.name
 
 
 def test_no_two_states_of_a_kind_have_the_same_file() -> None:

@@ -19,7 +19,7 @@ import yaml
 from dev.cluster.addons import argocd
 from dev.cluster.errors import ClusterError
 from dev.cluster.settings import Settings
-from tests.cluster.kit import Manifest, Namespace
+from tests.cluster.kit import OUTAGE_SECONDS, Manifest, Namespace
 
 SERVER = "https://kubernetes.default.svc"
 Health = tuple[str, str]
@@ -144,7 +144,7 @@ class Application:
         what = f"{self.name} compared with {revision[:8]}"
         self._wait(what, lambda: (self.status().get("sync") or {}).get("revision") == revision or None, seconds)
 
-    def synced(self, revision: str, seconds: float = 60) -> Manifest:
+    def synced(self, revision: str, seconds: float = 60 + OUTAGE_SECONDS) -> Manifest:
         """Its status, once the commit is applied and nothing differs from it. Fails when its sync has failed."""
 
         def look() -> Manifest | None:
@@ -260,7 +260,7 @@ def _revision(operation: Manifest) -> str:
     return str((operation.get("syncResult") or {}).get("revision", ""))
 
 
-RETRY = {"limit": 60, "backoff": {"duration": "1s", "factor": 1, "maxDuration": "2s"}}
+RETRY = {"limit": 300, "backoff": {"duration": "1s", "factor": 1, "maxDuration": "2s"}}
 """Other tests restart the operator, and its webhook with it: a sync that finds none tries again."""
 SERVER_SIDE = "ServerSideDiff=true"
 """Compare as the API server would: it knows the defaults of fields that Git does not state."""

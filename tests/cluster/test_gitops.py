@@ -84,10 +84,25 @@ def test_a_run_is_made_followed_and_cancelled_from_argo_cd(
 
     app.act("PipelineRun", run, "cancel")
     assert namespace.ended(run)["phase"] == "Cancelled"
-    assert "cancelled" in app.shows("PipelineRun", run, "Degraded")
+    app.says("PipelineRun", run, "Degraded", "cancelled")
     assert app.actions("PipelineRun", run) == set()
     assert app.health() == "Healthy", "a run belongs to the operator, and a cancelled one says nothing of the pipeline"
     assert app.sync() == "Synced"
+
+
+def test_a_run_that_waits_for_another_is_progressing(
+    app: Application, namespace: Namespace, repository: Repository
+) -> None:
+    queued = pipeline("one", shell("main", HELD), concurrency={"policy": "Queue"})
+    app.synced(repository.commit("One run at a time", one=queued))
+    first = run_now(app, namespace)
+    namespace.running(first, "main")
+    second = run_now(app, namespace)
+    app.says("PipelineRun", second, "Progressing", first)
+    assert namespace.get("pipelinerun", second)["status"]["phase"] == "Pending"
+    for run in (first, second):
+        namespace.release(run, "main")
+        app.shows("PipelineRun", run, "Healthy")
 
 
 def test_a_pipeline_is_as_healthy_as_its_newest_run(
@@ -103,7 +118,7 @@ def test_a_pipeline_is_as_healthy_as_its_newest_run(
     broken = run_now(app, namespace)
     assert namespace.ended(broken)["phase"] == "Failed"
     app.shows("PipelineRun", broken, "Degraded")
-    assert broken in app.shows("DataPipeline", "one", "Degraded")
+    app.says("DataPipeline", "one", "Degraded", broken)
     app.is_healthy("Degraded")
 
     app.synced(repository.commit("Mend it", one=pipeline("one", shell("main"), schedule=YEARLY)))
@@ -213,6 +228,63 @@ def test_a_release_waits_for_a_person_and_is_promoted_from_argo_cd(
     assert [sync for sync in seen.syncs if sync != "Synced"] in ([], ["OutOfSync"])
 
 
+def stands(app: Application, namespace: Namespace, phase: str, health: str, says: str = "") -> None:
+    """Wait until the Canary is in a phase, and has a health and a message with this part."""
+
+    def look() -> bool:
+        told, message = app.health_of("Canary", "pricing")
+        there = (namespace.get("canary", "pricing").get("status") or {}).get("phase")
+        seen.append((there, told, message))
+        return (there, told) == (phase, health) and says in message
+
+    seen: list[tuple[str, str, str]] = []
+    try:
+        namespace.wait_for(f"{phase}, {health}, {says}", look, seconds=150)
+    finally:
+        print(phase, list(dict.fromkeys(seen)))  # shown when the test fails
+
+
+def test_every_phase_that_lasts_has_its_health(namespace: Namespace, tmp_path: Path) -> None:
+    long = canary(
+        canary={"steps": [{"weight": 50, "hold": "1h"}]},
+        watch="1h",
+        approval={"promotion": "Manual"},
+        dependsOn=[{"name": "other"}],
+        progressDeadline="15s",
+    )
+    repository = Repository(namespace.name, tmp_path)
+    first = repository.commit("Have a canary of nothing yet", shop=shop(namespace), canary=long)
+    with application(namespace, repository, *OPTIONS, compare=SERVER_SIDE) as app:
+        app.synced(first)
+        stands(app, namespace, "Waiting", "Progressing")
+
+        repository.commit("Sell apples", target=target("apples"))
+        stands(app, namespace, "Stable", "Healthy")
+
+        repository.commit("Sell pears", target=target("pears"))
+        stands(app, namespace, "Holding", "Progressing", "waits for other")
+        app.act("Canary", "pricing", "pause")
+        stands(app, namespace, "Holding", "Suspended", "paused by ")
+        app.act("Canary", "pricing", "resume")
+        stands(app, namespace, "Holding", "Progressing")
+
+        del long["spec"]["dependsOn"]
+        repository.commit("Wait for nothing", canary=long)
+        stands(app, namespace, "Stepping", "Progressing", "weight 50 %: ")
+        app.act("Canary", "pricing", "promote")
+        stands(app, namespace, "Watching", "Progressing", "weight 100 %: ")
+        app.act("Canary", "pricing", "promote")
+        stands(app, namespace, "Stable", "Healthy")
+
+        broken = target("plums")
+        broken["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]["tcpSocket"]["port"] = 8081
+        commit = repository.commit("Sell what never becomes ready", target=broken)
+        stands(app, namespace, "Preparing", "Progressing")
+        stands(app, namespace, "Failed", "Degraded", "not ready")
+        app.is_healthy("Degraded")
+        app.synced(commit)
+
+
 def test_who_ran_an_action_is_said_by_argo_cd(shopping: tuple[Application, Repository], namespace: Namespace) -> None:
     app, _ = shopping
     app.act("Canary", "pricing", "pause")
@@ -227,9 +299,9 @@ def test_a_release_is_paused_resumed_aborted_tried_again_and_reverted(
     app, repository = shopping
     apples = repository.git("rev-parse", "HEAD")
     app.act("Canary", "pricing", "pause")
-    assert "the next revision waits" in _waits(app)
+    app.says("Canary", "pricing", "Healthy", "the next revision waits")
     repository.commit("Sell pears", target=target("pears"))
-    assert app.shows("Canary", "pricing", "Suspended", seconds=90).startswith("paused by ")
+    app.says("Canary", "pricing", "Suspended", "paused by ", seconds=90)
     app.is_healthy("Suspended")
     assert "resume" in app.actions("Canary", "pricing")
 
@@ -237,7 +309,7 @@ def test_a_release_is_paused_resumed_aborted_tried_again_and_reverted(
     app.shows("Canary", "pricing", "Progressing")
     namespace.wait_for("the step", lambda: namespace.get("canary", "pricing")["status"]["phase"] == "Approving" or None)
     app.act("Canary", "pricing", "abort")
-    assert "abort" in app.shows("Canary", "pricing", "Degraded").lower()
+    app.says("Canary", "pricing", "Degraded", "abort")
     app.is_healthy("Degraded")
     namespace.wait_for("the end", lambda: namespace.get("canary", "pricing")["status"]["phase"] == "Failed" or None)
     assert app.actions("Canary", "pricing") == {"retry", "pause"}
@@ -250,11 +322,6 @@ def test_a_release_is_paused_resumed_aborted_tried_again_and_reverted(
     app.synced(back)
     app.shows("Canary", "pricing", "Healthy", seconds=120)
     app.is_healthy("Healthy")
-
-
-def _waits(app: Application) -> str:
-    """What is said of the Canary once it is paused at rest."""
-    return app.says("Canary", "pricing", "Healthy", "paused")
 
 
 @pytest.fixture
@@ -301,7 +368,7 @@ def test_a_bad_release_is_degraded_by_itself_and_a_good_one_healthy(
             "the step", lambda: namespace.get("canary", "pricing")["status"]["phase"] == "Stepping" or None
         )
         prom.lines = "errors 0.5\n"
-        assert "errors" in app.shows("Canary", "pricing", "Degraded", seconds=90)
+        app.says("Canary", "pricing", "Degraded", "errors", seconds=90)
         app.is_healthy("Degraded")
         assert app.health_of("QualityGate", "slo")[0] == "Healthy"
         assert app.health_of("MetricSource", "prom")[0] == "Healthy"

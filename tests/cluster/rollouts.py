@@ -1,6 +1,7 @@
 """The pricing example with a Canary in a namespace: its manifests, its rollouts, and clients that count what fails."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -91,11 +92,17 @@ class Rollouts:
             documents.append(document)
         self.namespace.apply(*documents, *more)
         self.namespace.kubectl("rollout", "status", "deployment/pricing", "--timeout=90s")
-        self.namespace.wait_for(
-            "an answer through the Gateway",
-            lambda: self.gateway.ask(self.host, path="/live")['{"live": true}'] or None,
-            seconds=60,
-        )
+        self.answers()
+
+    def answers(self) -> None:
+        """Wait until it answers through the Gateway."""
+
+        def live() -> bool:
+            with contextlib.suppress(ConnectionError):
+                return bool(self.gateway.ask(self.host, path="/live")['{"live": true}'])
+            return False
+
+        self.namespace.wait_for("an answer through the Gateway", live, seconds=60)
 
     def release(self, version: str = "good", **env: str) -> None:
         """Commit another version."""

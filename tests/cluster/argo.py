@@ -262,21 +262,15 @@ def _revision(operation: Manifest) -> str:
 
 RETRY = {"limit": 300, "backoff": {"duration": "1s", "factor": 1, "maxDuration": "2s"}}
 """Other tests restart the operator, and its webhook with it: a sync that finds none tries again."""
-SERVER_SIDE = "ServerSideDiff=true"
-"""Compare as the API server would: it knows the defaults of fields that Git does not state."""
 
 
-def manifest(name: str, repository: Repository, namespace: str, *options: str, compare: str = "") -> Manifest:
+def manifest(name: str, repository: Repository, namespace: str, *options: str) -> Manifest:
     """An Application of the repository's root, synced by itself with prune and self-healing, with these sync options."""
     policy = {"automated": {"prune": True, "selfHeal": True}, "syncOptions": list(options), "retry": RETRY}
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
-        "metadata": {
-            "name": name,
-            "namespace": argocd.NAMESPACE,
-            "annotations": {"argocd.argoproj.io/compare-options": compare} if compare else {},
-        },
+        "metadata": {"name": name, "namespace": argocd.NAMESPACE},
         "spec": {
             "project": "default",
             "source": {"repoURL": repository.url, "targetRevision": "main", "path": "."},
@@ -287,16 +281,14 @@ def manifest(name: str, repository: Repository, namespace: str, *options: str, c
 
 
 @contextmanager
-def application(
-    namespace: Namespace, repository: Repository, *options: str, compare: str = ""
-) -> Iterator[Application]:
+def application(namespace: Namespace, repository: Repository, *options: str) -> Iterator[Application]:
     """An Application of a repository that has a commit, named as the namespace that it is for.
 
     When it goes, what it made stays, and goes with the namespace.
     """
     api = ArgoCD.log_in()
     made = Application(namespace.name, namespace, api)
-    api.ask("POST", "/applications", manifest(made.name, repository, namespace.name, *options, compare=compare))
+    api.ask("POST", "/applications", manifest(made.name, repository, namespace.name, *options))
     try:
         yield made
     finally:

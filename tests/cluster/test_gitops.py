@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.argo import SERVER_SIDE, Application, ArgoCD, Refused, Repository, application
-from tests.cluster.gateway import http_route, speaker
+from tests.cluster.argo import Application, ArgoCD, Refused, Repository, application
+from tests.cluster.gateway import PARENT, http_route, speaker
 from tests.cluster.kit import HELD, Manifest, Namespace, pipeline, shell
 from tests.cluster.prometheus import Prometheus, prometheus
 
@@ -53,6 +53,54 @@ def test_a_commit_that_adds_a_pipeline_is_synced_and_one_that_removes_it_too(
     app.synced(repository.commit("Remove the pipeline two", two=None))
     assert namespace.kubectl("get", "pipeline", "two", check=False).returncode != 0
     assert namespace.get("pipeline", "one")
+
+
+def nobody_reviews(namespace: Namespace) -> Manifest:
+    """Admission of the ConfigMaps of a namespace by a webhook that nobody serves."""
+    return {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": namespace.name},
+        "webhooks": [
+            {
+                "name": "nobody.example.com",
+                "clientConfig": {"url": "https://127.0.0.1:9/"},
+                "rules": [
+                    {
+                        "apiGroups": [""],
+                        "apiVersions": ["v1"],
+                        "operations": ["CREATE", "UPDATE"],
+                        "resources": ["configmaps"],
+                    }
+                ],
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace.name}},
+                "failurePolicy": "Fail",
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+            }
+        ],
+    }
+
+
+def test_a_commit_that_nobody_could_review_is_never_called_synced_and_is_applied_later(
+    app: Application, repository: Repository, namespace: Namespace
+) -> None:
+    """As while the operator restarts: with comparison by the server, Argo CD 3.1 calls it Synced and never applies it."""
+
+    def note(text: str) -> Manifest:
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "note"}, "data": {"text": text}}
+
+    app.synced(repository.commit("Add a note", note=note("one")))
+    namespace.apply(nobody_reviews(namespace))
+    try:
+        namespace.wait_for("the webhook", lambda: namespace.apply(note("none"), check=False).returncode or None)
+        commit = repository.commit("Change the note", note=note("two"))
+        app.sees(commit)
+        assert app.sync() == "OutOfSync"
+    finally:
+        namespace.kubectl("delete", "validatingwebhookconfiguration", namespace.name)
+    app.synced(commit)
+    assert namespace.get("configmap", "note")["data"] == {"text": "two"}
 
 
 # -- pipelines and runs -----------------------------------------------------------------------------------------------
@@ -171,33 +219,47 @@ def canary(**spec: object) -> Manifest:
 
 
 def shop(namespace: Namespace) -> list[Manifest]:
-    """What the Canary is about and never changes: a Service, and a route that names both backends."""
+    """What the Canary is about and never changes: a Service, and a route that names both backends.
+
+    The route states what the API server would fill in within its lists, or Argo CD took that for differences.
+    """
+    kind = {"group": "", "kind": "Service"}
     backends = [
-        {"name": "pricing", "port": 80, "weight": 100},
-        {"name": "pricing-candidate", "port": 80, "weight": 0},
+        {**kind, "name": "pricing", "port": 80, "weight": 100},
+        {**kind, "name": "pricing-candidate", "port": 80, "weight": 0},
     ]
-    return [speaker("pricing")[1], http_route("pricing", {"backendRefs": backends}, host=f"{namespace.name}.local")]
+    every = [{"path": {"type": "PathPrefix", "value": "/"}}]
+    route = http_route("pricing", {"matches": every, "backendRefs": backends}, host=f"{namespace.name}.local")
+    route["spec"]["parentRefs"] = [{"group": "gateway.networking.k8s.io", "kind": "Gateway", **PARENT}]
+    return [speaker("pricing")[1], route]
 
 
 MANUAL = canary(approval={"promotion": "Manual"})
 
 
-OPTIONS = ("ServerSideApply=true", "RespectIgnoreDifferences=true")
-"""What docs/gitops.md tells for Applications with canaries, together with SERVER_SIDE."""
+RESPECT = "RespectIgnoreDifferences=true"
+"""A sync leaves alone what is not compared: the weights."""
 
 
-@pytest.fixture
-def shopping(namespace: Namespace, tmp_path: Path) -> Iterator[tuple[Application, Repository]]:
-    """An Application with a Deployment and a Canary that asks a person, at rest."""
+@pytest.fixture(params=[()])
+def shopping(
+    request: pytest.FixtureRequest, namespace: Namespace, tmp_path: Path
+) -> Iterator[tuple[Application, Repository]]:
+    """An Application with a Deployment and a Canary that asks a person, at rest; the parameter has more sync options."""
     repository = Repository(namespace.name, tmp_path)
     first = repository.commit("Sell apples", shop=shop(namespace), target=target("apples"), canary=MANUAL)
-    with application(namespace, repository, *OPTIONS, compare=SERVER_SIDE) as made:
+    with application(namespace, repository, RESPECT, *request.param) as made:
         made.synced(first)
         made.is_healthy("Healthy", seconds=120)
         made.shows("Canary", "pricing", "Healthy")
         yield made, repository
 
 
+@pytest.mark.parametrize(
+    "shopping",
+    [pytest.param((), id="client-side apply"), pytest.param(("ServerSideApply=true",), id="server-side apply")],
+    indirect=True,
+)
 def test_a_release_waits_for_a_person_and_is_promoted_from_argo_cd(
     shopping: tuple[Application, Repository], namespace: Namespace, viewer: ArgoCD
 ) -> None:
@@ -254,7 +316,7 @@ def test_every_phase_that_lasts_has_its_health(namespace: Namespace, tmp_path: P
     )
     repository = Repository(namespace.name, tmp_path)
     first = repository.commit("Have a canary of nothing yet", shop=shop(namespace), canary=long)
-    with application(namespace, repository, *OPTIONS, compare=SERVER_SIDE) as app:
+    with application(namespace, repository, RESPECT) as app:
         app.synced(first)
         stands(app, namespace, "Waiting", "Progressing")
 
@@ -359,7 +421,7 @@ def test_a_bad_release_is_degraded_by_itself_and_a_good_one_healthy(
         canary=canary(canary=steps, gates=[{"name": "slo"}]),
         evidence=evidence,
     )
-    with application(namespace, repository, *OPTIONS, compare=SERVER_SIDE) as app:
+    with application(namespace, repository, RESPECT) as app:
         app.synced(first)
         app.is_healthy("Healthy", seconds=120)
         repository.commit("Sell pears", target=target("pears"))

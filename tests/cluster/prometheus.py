@@ -23,7 +23,8 @@ SECONDS = 30.0
 
 def address_for_nodes(namespace: Namespace) -> str:
     """The address of this machine from which its nodes are reached, and so one that they reach."""
-    found = json.loads(namespace.kubectl("get", "nodes", "-o", "json").stdout)["items"][0]["status"]["addresses"]
+    nodes = json.loads(namespace.kubectl("get", "nodes", "-o", "json").stdout)["items"]
+    found = [row for node in nodes for row in node["status"].get("addresses", ())]  # simulated nodes have none
     node = next(row["address"] for row in found if row["type"] == "InternalIP")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((node, 9))  # sends nothing: it only chooses the address

@@ -39,10 +39,7 @@ CANDIDATE = "failing-later"
 before it would show."""
 PORT = 8080
 GATE = "pricing-slo"
-SOURCES: Mapping[str, Manifest] = {
-    "prometheus": {"prometheus": {"address": metrics.URL, "proxy": "Traefik"}},
-    "proxy": {"proxy": {"kind": "Traefik"}},
-}
+SOURCES = ("prometheus", "proxy")
 CHECKS: Mapping[str, tuple[Manifest, float]] = {
     "errors": ({"measure": "ErrorRate"}, 0.05),
     "latency": ({"measure": "Latency", "quantile": 0.99}, 0.5),
@@ -61,6 +58,13 @@ class Judged:
     """One of CHECKS: the gate looks for that only."""
     window: str
     interval: str
+
+
+def source_spec(source: str, gateways: Sequence[Gateway]) -> Manifest:
+    """The spec of one of SOURCES."""
+    if source == "prometheus":
+        return {"prometheus": {"address": metrics.URL, "proxy": "Traefik"}}
+    return {"proxy": {"kind": "Traefik", "addresses": [gateway.metrics for gateway in gateways]}}
 
 
 def gate(judged: Judged) -> Manifest:
@@ -179,10 +183,7 @@ class Street:
 
     async def judge(self, judged: Judged, gateways: Sequence[Gateway]) -> None:
         """Make the source and the gate."""
-        spec = dict(SOURCES[judged.source])
-        if judged.source == "proxy":
-            spec = {"proxy": {**spec["proxy"], "addresses": [gateway.metrics for gateway in gateways]}}
-        source = _object("MetricSource", judged.source, spec)
+        source = _object("MetricSource", judged.source, source_spec(judged.source, gateways))
         await self.client.create(METRIC_SOURCES, self.namespace, source)
         await self.client.create(QUALITY_GATES, self.namespace, gate(judged))
 

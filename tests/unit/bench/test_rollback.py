@@ -11,11 +11,24 @@ from pricing.versions import VERSIONS
 
 from dev.bench.counters import parse
 from dev.bench.figures import read_ranges
+from dev.bench.gateways import Gateway
 from dev.bench.requests import NO_ANSWER, Answer, Load, post
 from dev.bench.rollback import parser as parser_of
 from dev.bench.rollback import series_of, writes_of
 from dev.bench.rollback_figures import Fault, NoAnswer, fault_of, figures_of, histogram, parts_table, strays
-from dev.bench.shop import CANDIDATE, CHECKS, SOURCES, STABLE, Judged, canary, gate, seconds_of, share_of, workload
+from dev.bench.shop import (
+    CANDIDATE,
+    CHECKS,
+    SOURCES,
+    STABLE,
+    Judged,
+    canary,
+    gate,
+    seconds_of,
+    share_of,
+    source_spec,
+    workload,
+)
 from sluice.api.canary import CanarySpec
 from sluice.api.gate import QualityGateSpec
 from sluice.api.metric_source import MetricSourceSpec
@@ -129,6 +142,7 @@ def test_a_number_that_is_none_is_refused(text: str, capsys: pytest.CaptureFixtu
     assert f"argument --faults: {text}: give a number from 1" in capsys.readouterr().err
 
 
+DOOR = Gateway("door", "doors", "127.0.0.1", 80, "http://127.0.0.1:81/metrics")
 GROWTH = """
 # TYPE sluice_api_requests_total counter
 sluice_api_requests_total{verb="patch",resource="canaries.sluice.dev",code="200"} 14
@@ -154,13 +168,13 @@ def test_writes_are_those_of_each_canary() -> None:
 def test_what_is_made_is_what_the_kinds_allow(source: str, fault: str) -> None:
     checks = QualityGateSpec.model_validate(gate(Judged(source, fault, "5s", "1s"))["spec"]).checks
     assert [check.name for check in checks] == [fault]
-    MetricSourceSpec.model_validate(SOURCES[source])
+    MetricSourceSpec.model_validate(source_spec(source, [DOOR]))
     spec = CanarySpec.model_validate(canary("shop-1", hold="3h")["spec"])
     assert spec.target.name == "shop-1"
 
 
 def test_a_workload_is_the_example_under_another_name() -> None:
-    objects = [manifest for _, manifest in workload("shop-1", "shop-1.local", "image:1")]
+    objects = [manifest for _, manifest in workload("shop-1", "shop-1.local", "image:1", DOOR)]
     deployment, service, route = objects
     assert {manifest["metadata"]["name"] for manifest in objects} == {"shop-1"}
     template = deployment["spec"]["template"]
@@ -169,6 +183,7 @@ def test_a_workload_is_the_example_under_another_name() -> None:
     environment = [row["name"] for row in template["spec"]["containers"][0]["env"]]
     assert (environment[0], environment[3]) == ("PRICING_VERSION", "RELEASE")
     assert route["spec"]["hostnames"] == ["shop-1.local"]
+    assert route["spec"]["parentRefs"] == [{"name": "door", "namespace": "doors"}]
     assert share_of(route, "shop-1") == 1
     assert share_of(route, "shop-1-candidate") == 0
 

@@ -172,15 +172,24 @@ def _no_object(document: Document) -> Iterator[tuple[int, str]]:
 
 
 def _ours(file: str, document: Document) -> Iterator[_Object]:
-    """The objects of ours in a document: itself, or the items of a List."""
-    assert isinstance(document.value, dict)
-    items = document.value.get("items")
-    if str(document.value.get("kind", "")).endswith("List") and isinstance(items, list):
+    """The objects of ours in a document."""
+    for part, manifest in unfolded(document):
+        if _is_ours(manifest):
+            yield _Object(file, part, manifest)
+
+
+def unfolded(document: Document) -> Iterator[tuple[Document, dict[str, Json]]]:
+    """The objects in a document: itself, or the items of a List."""
+    value = document.value
+    if not isinstance(value, dict):
+        return
+    items = value.get("items")
+    if str(value.get("kind", "")).endswith("List") and isinstance(items, list):
         for index, item in enumerate(items):
             if isinstance(item, dict):
-                yield from _ours(file, document.part(f"items[{index}]", item))
-    elif _is_ours(document.value):
-        yield _Object(file, document, document.value)
+                yield from unfolded(document.part(f"items[{index}]", item))
+    else:
+        yield document, value
 
 
 def _is_ours(manifest: dict[str, Json]) -> bool:

@@ -92,14 +92,19 @@ def _files(path: str) -> Iterator[tuple[str, bool]]:
 
 
 def _read(name: str, *, named: bool) -> Source | None:
-    from sluice.cli.checking import OUR_MARK, Source
-
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise CliError(f"{name}: {error.strerror or error}", Exit.USAGE) from error
+    return decode("<stdin>" if name == "-" else name, data, named=named)
+
+
+def decode(name: str, data: bytes, *, named: bool) -> Source | None:
+    """A file as text. CliError when it is no UTF-8; None when it is not either, and says nothing of us."""
+    from sluice.cli.checking import OUR_MARK, Source
+
     try:
-        return Source("<stdin>" if name == "-" else name, data.decode("utf-8-sig"), named)
+        return Source(name, data.decode("utf-8-sig"), named)
     except UnicodeDecodeError as error:
         if not named and OUR_MARK.encode() not in data:
             return None

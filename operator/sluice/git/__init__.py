@@ -1,0 +1,1 @@
+"""What is read from Git repositories. The only place that imports GitPython."""

@@ -12,7 +12,7 @@ from sluice.planning.canary_checks import check_change, check_others
 from sluice.planning.canary_scene import DEFAULT_HOLD, DEFAULT_WATCH, FULL, length, plan_hash, top_weight
 from sluice.planning.canary_spec import gate_names
 from sluice.planning.candidate import revision_of, template_hash
-from sluice.planning.changes.objects import Effect, Manifest, Ref, Tree, beside, error, listed, stored_spec, warning
+from sluice.planning.changes.objects import Effect, Manifest, Ref, Tree, beside, error, listed, warning
 
 APPS = "apps"
 
@@ -181,17 +181,15 @@ def canary_renamed(before: str, after: str) -> Iterator[Effect]:
     )
 
 
-def canary_changed(
-    head: Tree, ref: Ref, old: Manifest, before: CanarySpec | None, after: CanarySpec | None
-) -> Iterator[Effect]:
+def canary_changed(head: Tree, ref: Ref, before: CanarySpec | None, after: CanarySpec | None) -> Iterator[Effect]:
     """What follows from an edit of a Canary."""
     if after is None:
         return
-    for problem in check_change(stored_spec(old), after):
-        yield error(str(problem), ref, problem.field)
     yield from beside_others(head, ref, after)
     if before is None or before == after:
         return
+    for problem in check_change(before.to_dict(), after):
+        yield error(str(problem), ref, problem.field)
     if in_words(before) != in_words(after):
         yield Effect(f"new versions will be let in so: {in_words(after)}")
     if plan_hash(before) != plan_hash(after):

@@ -143,7 +143,7 @@ def _canary(change: Change, base: Tree, head: Tree) -> Iterator[Effect]:
         case What.RENAMED if change.before is not None:
             yield from canary_renamed(change.before.name, ref.name)
         case What.CHANGED:
-            yield from canary_changed(head, ref, base.objects[ref], before, after)
+            yield from canary_changed(head, ref, before, after)
 
 
 def _gate(change: Change, base: Tree, head: Tree) -> Iterator[Effect]:

@@ -31,8 +31,6 @@ class FieldChange:
 
 def field_changes(before: Json, after: Json, path: str = "") -> Iterator[FieldChange]:
     """The fields that differ. Items of a list with names of their own are told apart by these, not by their places."""
-    if before == after and type(before) is type(after):
-        return
     if isinstance(before, dict) and isinstance(after, dict):
         yield from _members(before, after, path, ".")
         return
@@ -40,14 +38,20 @@ def field_changes(before: Json, after: Json, path: str = "") -> Iterator[FieldCh
         one, other = _by_name(before), _by_name(after)
         if one is not None and other is not None:
             yield from _members(one, other, path, "[]")
-            if one == other:
+            if one.keys() == other.keys() and list(one) != list(other):
                 yield FieldChange(path, _order(one), _order(other))
             return
         if len(before) == len(after) and not any(isinstance(item, str | int | float) for item in (*before, *after)):
             for index, (first, second) in enumerate(zip(before, after, strict=True)):
                 yield from field_changes(first, second, f"{path}[{index}]")
             return
-    yield FieldChange(path, show(before), show(after))
+    if _written(before) != _written(after):
+        yield FieldChange(path, show(before), show(after))
+
+
+def _written(value: Json) -> str:
+    """A value as JSON: in Python true is 1."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _members(before: dict[str, Json], after: dict[str, Json], path: str, how: str) -> Iterator[FieldChange]:

@@ -128,8 +128,13 @@ def test_of_very_many_fields_the_first_are_listed_and_the_rest_is_counted() -> N
 
 def test_no_value_of_a_secret_is_shown() -> None:
     old, new = config("Secret", token="b2xk"), config("Secret", token="bmV3")
+    for one in (old, new):
+        one["metadata"]["annotations"] = {"last-applied": json.dumps(one["data"])}
     change = changes([old], [new])["Secret rates"]
-    assert [str(row) for row in change.fields] == ["data.token: (hidden) -> (hidden)"]
+    assert [str(row) for row in change.fields] == [
+        "metadata.annotations.last-applied: (hidden) -> (hidden)",
+        "data.token: (hidden) -> (hidden)",
+    ]
     assert "bmV3" not in repr(change)
     assert "b2xk" not in repr(change)
 

@@ -25,7 +25,8 @@ from sluice.planning.changes.objects import Change, Effect, Manifest, Ref, Tree,
 from sluice.planning.changes.pipelines import pipeline_added, pipeline_changed, pipeline_removed, pipeline_renamed
 from sluice.planning.validation import check_run_change
 
-_SECRET_PARTS = ("data", "stringData")
+_SHOWN_OF_SECRETS = ("type", "immutable", "metadata.namespace", "metadata.labels")
+"""All else of a Secret is hidden: an annotation may repeat the whole of it."""
 
 
 def compare(base: Tree, head: Tree, now: datetime) -> list[Change]:
@@ -93,7 +94,7 @@ def _fields(ref: Ref, old: Manifest, new: Manifest) -> Iterator[FieldChange]:
     """The fields that differ. Of a Secret no value is shown."""
     secret = (ref.group, ref.kind) == ("", "Secret")
     for row in field_changes(dict(old), dict(new)):
-        hidden = secret and row.path.split(".")[0] in _SECRET_PARTS
+        hidden = secret and not row.path.startswith(_SHOWN_OF_SECRETS)
         yield FieldChange(row.path, row.before and "(hidden)", row.after and "(hidden)") if hidden else row
 
 

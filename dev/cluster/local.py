@@ -253,6 +253,8 @@ class LocalCluster:
                 "--use-service-account-credentials",
                 f"--cluster-cidr={network.POD_RANGE}",
                 "--allocate-node-cidrs=false",
+                # A busy machine is late with the heartbeats of nodes; no pod is to be called unready for that.
+                "--node-monitor-grace-period=10m",
                 f"--flex-volume-plugin-dir={self._folder / 'plugins'}",
                 f"--pv-recycler-pod-template-filepath-hostpath={recycler}",
             ],

@@ -15,7 +15,7 @@ from sluice.kube.resources import CANARIES, DEPLOYMENTS, GRPC_ROUTES, HTTP_ROUTE
 from sluice.kube.store import Cached, Change
 from sluice.planning.canary import plan_canary
 from sluice.planning.canary_actions import CanaryAction, CanaryPlan
-from sluice.planning.canary_scene import CanaryView
+from sluice.planning.canary_scene import SLOT_PHASES, CanaryView
 from sluice.planning.views import GateView
 from sluice.reconcile.caches import BY_GATE, BY_NAMESPACE, BY_NEED, BY_ROUTE, BY_TARGET, Caches
 from sluice.reconcile.canary_executor import CanaryExecutor
@@ -28,6 +28,8 @@ from sluice.reconcile.workloads import DeploymentRow, RouteRow, ServiceRow
 from sluice.telemetry.logs import get_logger
 
 CANARY: Final = "Canary"
+BEFORE_START: Final = frozenset(CanaryPhase) - SLOT_PHASES - {CanaryPhase.LEAVING, CanaryPhase.GONE}
+"""Phases from which a canary may take one of the places for rollouts."""
 
 CarryOut = Callable[
     [Key, Cached[Any], CanaryPlan, Callable[[str, Iterable[CanaryAction]], Awaitable[None]]], Awaitable[None]
@@ -154,9 +156,9 @@ class Canaries:
         cached = self._caches.canaries.cached(key.namespace, key.name)
         if cached is None or not cached.value.readable:
             return None
-        waits = cached.value.status.phase is CanaryPhase.HOLDING
-        # Of those that wait for one place, one at a time decides, and the next sees what it wrote.
-        async with self._starting if self._starting is not None and waits else contextlib.nullcontext():
+        # Of those that may take a place (one plan leads there from rest) one at a time decides; the next sees what it wrote.
+        may_start = cached.value.status.phase in BEFORE_START
+        async with self._starting if self._starting is not None and may_start else contextlib.nullcontext():
             return await self._look(key, cached)
 
     async def _look(self, key: Key, cached: Cached[CanaryView]) -> datetime | None:

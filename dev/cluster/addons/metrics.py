@@ -122,7 +122,9 @@ def service(address: str, port: int) -> str:
 
 def _own_address(kubectl: Kubectl) -> str:
     """The address of this machine in the network of the cluster's first node."""
-    addresses = kubectl.get("nodes")["items"][0]["status"]["addresses"]
+    # Simulated nodes have none.
+    nodes = (node["status"].get("addresses") for node in kubectl.get("nodes")["items"])
+    addresses = next(found for found in nodes if found)
     node = next(row["address"] for row in addresses if row["type"] == "InternalIP")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect((node, 9))  # sends nothing: the kernel only looks up the way

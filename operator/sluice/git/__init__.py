@@ -1,1 +1,4 @@
-"""What is read from Git repositories. The only place that imports GitPython."""
+"""Git: local repositories as trees, remote ones by small bare clones. The only place that imports GitPython.
+
+All of it blocks, with a time limit; callers use threads.
+"""

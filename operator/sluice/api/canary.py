@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from sluice.api.base import DnsLabel, DnsSubdomain, Duration, Model, ObjectName, list_map
+from sluice.api.base import DnsLabel, DnsSubdomain, Duration, Model, ObjectName, list_map, matching
 from sluice.api.canary_status import CanaryStatus
 from sluice.api.gate import FailureLimit
 from sluice.api.pod_template import Opaque, StringMap
@@ -12,6 +12,26 @@ from sluice.api.pod_template import Opaque, StringMap
 Weight = Annotated[int, Field(ge=0, le=100)]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 HeaderName = Annotated[str, Field(min_length=1, max_length=256)]
+RepositoryUrl = Annotated[
+    str,
+    Field(
+        max_length=2048,
+        json_schema_extra=matching(
+            "^(https?://[^/@ ]+/|ssh://[^/: ]+(:[0-9]+)?/|file:///|[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9.-]+:)[^ ]+$",
+            "must be a URL such as https://HOST/PATH, with no user in it, or git@HOST:PATH",
+        ),
+    ),
+]
+BranchName = Annotated[
+    str,
+    Field(
+        max_length=200,
+        json_schema_extra=matching("^[A-Za-z0-9_][A-Za-z0-9_./-]*$", "must be the name of a branch, such as main"),
+    ),
+]
+RepositoryPath = Annotated[
+    str, Field(max_length=1024, json_schema_extra=matching("^[^/ ].*$", "must be a path within the repository"))
+]
 HookPoint = Literal["BeforeRollout", "BeforeStep", "BeforePromotion", "AfterPromotion", "OnRollback"]
 
 
@@ -246,6 +266,31 @@ class Approval(Model):
     )
 
 
+class WriteBack(Model):
+    """What sluice may do in Git."""
+
+    repository: RepositoryUrl | None = Field(
+        default=None,
+        description="URL of the repository. One that the operator may use. Default: that of the Argo CD Application, or of the "
+        "target's annotation sluice.dev/repository.",
+    )
+    branch: BranchName = Field(description="The branch that is deployed.")
+    path: RepositoryPath | None = Field(
+        default=None,
+        description="Folder or file that the target is made from: a commit that changes it after the one at fault makes a revert "
+        "unnecessary. Default: the path of the Argo CD Application, else the files that the commit changes.",
+    )
+    secret: ObjectName | None = Field(
+        default=None,
+        description="Secret with username and password, or ssh-privatekey and known_hosts. One that the operator may read. "
+        "Default: none.",
+    )
+    on_rollback: Literal["None", "Revert", "RevertBranch"] = Field(
+        description="When a gate has decided on a rollback. None: nothing. Revert: the commit is reverted on the branch. "
+        "RevertBranch: on a branch sluice/revert-COMMIT, for a person to merge."
+    )
+
+
 class CanarySpec(Model):
     """What the user wants."""
 
@@ -285,6 +330,7 @@ class CanarySpec(Model):
         default=None, description="How long the candidate may take to be ready. Default: 10m."
     )
     approval: Approval | None = Field(default=None, description="Whether a person lets it in for all.")
+    write_back: WriteBack | None = Field(default=None, description="What sluice may do in Git. Default: nothing.")
 
 
 class Canary(Model):

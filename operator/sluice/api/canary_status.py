@@ -121,6 +121,32 @@ class HookRecord(StatusModel):
     message: str = Field(default="", description="What it answered.")
 
 
+class CommitRecord(StatusModel):
+    """The commit that a revision comes from, as far as it is known."""
+
+    revision: str = Field(description="The revision.")
+    id: str = Field(default="", description="Id of the commit.")
+    author: str = Field(default="", description="Who wrote it.")
+    message: str = Field(default="", description="First line of its message.")
+    time: Time | None = Field(default=None, description="When it was committed.")
+    repository: str = Field(default="", description="URL of the repository.")
+    path: str = Field(default="", description="Folder in it that Argo CD applies.")
+    problem: str = Field(default="", description="Why no more is known.")
+
+
+class WriteBackRecord(StatusModel):
+    """What is done in Git about a rollback: written before it is done."""
+
+    round: int = Field(description="The round that was rolled back.")
+    revision: str = Field(description="The revision that was rolled back.")
+    attempt: int = Field(default=1, description="Number of the attempt, from 1.")
+    state: Literal["Pending", "Pushed", "NotNeeded", "Failed"] = Field(
+        default="Pending", description="Pushed: the commit is in the repository. Failed: a person has to."
+    )
+    commit: str | None = Field(default=None, description="The commit that takes it back.")
+    message: str = Field(default="", description="The same for people.")
+
+
 class CanaryStatus(StatusModel):
     """Where the canary stands."""
 
@@ -130,6 +156,15 @@ class CanaryStatus(StatusModel):
     message: str | None = Field(default=None, description="The same for people.")
     stable_revision: str | None = Field(default=None, description="The revision that is trusted.")
     candidate_revision: str | None = Field(default=None, description="The revision that is let in.")
+    commit: str | None = Field(
+        default=None,
+        description="First eight digits of the commit of the candidate; without one, of the stable revision.",
+    )
+    stable_commit: CommitRecord | None = Field(default=None, description="The commit of the stable revision.")
+    candidate_commit: CommitRecord | None = Field(default=None, description="The commit of the candidate.")
+    write_back: WriteBackRecord | None = Field(
+        default=None, description="What is done in Git about the newest rollback."
+    )
     round: int = Field(default=0, description="How often a revision has been tried; part of the hooks' keys.")
     plan: str | None = Field(default=None, description="Hash of the part of the spec that the rollout follows.")
     step: int | None = Field(default=None, description="Index of the current step, from 0.")

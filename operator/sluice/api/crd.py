@@ -141,6 +141,7 @@ KINDS = (
             Column("Target", ".spec.target.name", "The workload.", priority=1),
             Column("Stable", ".status.stableRevision", "The revision that is trusted.", priority=1),
             Column("Candidate", ".status.candidateRevision", "The revision that is let in.", priority=1),
+            Column("Commit", ".status.commit", "Where the candidate comes from, else the stable revision.", priority=1),
             _AGE,
         ),
     ),

@@ -123,3 +123,6 @@ class CanaryReason(StrEnum):
     PROMOTION_SLOW = "PromotionSlow"
     CONTROL_REFUSED = "ControlRefused"
     HOOK_REPORTED_FAILURE = "HookReportedFailure"
+    WRITTEN_BACK = "WrittenBack"
+    WRITE_BACK_NOT_NEEDED = "WriteBackNotNeeded"
+    WRITE_BACK_FAILED = "WriteBackFailed"

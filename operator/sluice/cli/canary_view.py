@@ -68,6 +68,7 @@ def _lines(state: CanaryState, now: datetime, zone: tzinfo | None) -> Iterator[T
     yield _head(state, now)
     yield Text(f"  {_why(state)}")
     yield Text(f"  target {state.target}; {_revisions(status)}")
+    yield from _commits(status, zone)
     if status.phase not in (CanaryPhase.WAITING, CanaryPhase.STABLE, CanaryPhase.FAILED) or status.weight:
         yield Text(f"  {', '.join(_given(status))} asked, {_seen(status)}")
     if status.no_evidence_since is not None:
@@ -116,6 +117,17 @@ def _revisions(status: CanaryStatus) -> str:
     if status.candidate_revision is not None:
         said.append(f"candidate revision {status.candidate_revision}")
     return ", ".join(said)
+
+
+def _commits(status: CanaryStatus, zone: tzinfo | None) -> Iterator[Text]:
+    for side, row in (("stable", status.stable_commit), ("candidate", status.candidate_commit)):
+        if row is not None:
+            moment = local_time(row.time, zone) if row.time is not None else None
+            known = _joined(row.id[:8] or "not known", clean(row.author) or None, moment, by=", ")
+            yield Text(f"  commit of {side}: {_joined(known, clean(row.message or row.problem))}")
+    if (work := status.write_back) is not None:
+        style = "red" if work.state == "Failed" else ""
+        yield Text(f"  write-back of {work.revision}: {_joined(work.state, clean(work.message))}", style=style)
 
 
 def _given(status: CanaryStatus) -> tuple[str, ...]:

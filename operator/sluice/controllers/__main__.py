@@ -20,6 +20,7 @@ from sluice.kube.client import KubeClient
 from sluice.kube.errors import KubeError
 from sluice.kube.limiter import Limiter
 from sluice.planning.actions import Settings as PlanSettings
+from sluice.reconcile.commits import GitAccess
 from sluice.reconcile.engine import Engine, Scope
 from sluice.telemetry import logs, metrics
 
@@ -73,6 +74,12 @@ async def operate(settings: Settings) -> None:
             ),
             workers=settings.workers,
             instance=settings.own_name,
+            git=GitAccess(
+                folder=settings.git_folder,
+                repositories=settings.git_repositories,
+                protocols=settings.git_protocols,
+                argocd=settings.argocd_namespace,
+            ),
         )
         webhook = WebhookServer(settings, client) if settings.webhook_mode != "off" else None
         telemetry = metrics.TelemetryServer(

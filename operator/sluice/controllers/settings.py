@@ -2,6 +2,7 @@
 name."""
 
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 from pydantic import ValidationError
 
 from sluice.api.pod_template import PodTemplate
+from sluice.git.addresses import KNOWN_PROTOCOLS, PROTOCOLS
 
 LogFormat = Literal["json", "console"]
 WebhookMode = Literal["self-signed", "files", "off"]
@@ -40,6 +42,13 @@ class Settings:
     """Objects looked at side by side."""
     canaries_at_once: int
     """Canaries under way side by side."""
+    git_folder: Path
+    """Where clones of repositories are kept."""
+    git_repositories: tuple[str, ...]
+    """The repositories that may be asked, or what their URLs begin with."""
+    git_protocols: tuple[str, ...]
+    argocd_namespace: str
+    """Namespace of Argo CD's Applications; empty: they are not asked."""
     pod_template: PodTemplate | None
     gate_image: str
     """Image of the pods that evaluate the data checks of gates."""
@@ -55,7 +64,7 @@ class Settings:
         """The settings in `env` (default: the process's own). Raises BadSetting."""
         env = os.environ if env is None else env
         return cls(
-            namespaces=tuple(name.strip() for name in env.get("SLUICE_NAMESPACES", "").split(",") if name.strip()),
+            namespaces=_list(env, "SLUICE_NAMESPACES"),
             own_namespace=env.get("POD_NAMESPACE", "sluice-system"),
             own_name=env.get("POD_NAME", "sluice"),
             own_user=(
@@ -69,6 +78,10 @@ class Settings:
             api_qps=_number(env, "SLUICE_API_QPS", 200, 1, 10_000),
             api_burst=_whole(env, "SLUICE_API_BURST", 400, 1, 10_000),
             workers=_whole(env, "SLUICE_WORKERS", 16, 1, 256),
+            git_folder=Path(env.get("SLUICE_GIT_FOLDER", "") or Path(tempfile.gettempdir(), "sluice-git")),
+            git_repositories=_list(env, "SLUICE_GIT_REPOSITORIES"),
+            git_protocols=_choices(env, "SLUICE_GIT_PROTOCOLS", PROTOCOLS, KNOWN_PROTOCOLS),
+            argocd_namespace=env.get("SLUICE_ARGOCD_NAMESPACE", ""),
             pod_template=_pod_template(env.get("SLUICE_POD_TEMPLATE_FILE", "")),
             gate_image=env.get("SLUICE_GATE_IMAGE", "") or "sluice-gate",
             webhook_mode=_choice(env, "SLUICE_WEBHOOK_MODE", "off", get_args(WebhookMode)),  # type: ignore[arg-type]
@@ -84,6 +97,18 @@ def _choice(env: Mapping[str, str], name: str, default: str, allowed: tuple[str,
     if value not in allowed:
         raise BadSetting(f'{name}: "{value}" is not allowed; use one of {", ".join(allowed)}')
     return value
+
+
+def _list(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in env.get(name, "").split(",") if part.strip())
+
+
+def _choices(env: Mapping[str, str], name: str, default: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
+    values = _list(env, name) or default
+    for value in values:
+        if value not in allowed:
+            raise BadSetting(f'{name}: "{value}" is not allowed; use some of {", ".join(allowed)}')
+    return values
 
 
 def _number(env: Mapping[str, str], name: str, default: float, least: float, most: float) -> float:

@@ -61,6 +61,10 @@ class Clones:
         """Give up what is under way, and all that is asked for from now on."""
         self._stopped.set()
 
+    def pause(self, seconds: float) -> None:
+        """Wait, until it is closed at the latest."""
+        self._stopped.wait(seconds)
+
     def commit(self, repository: str, revision: str, credential: Credential = NO_CREDENTIAL) -> Commit:
         """The commit with this id. Fetches this one commit, without any file. Raises GitError."""
         check_revision(revision)

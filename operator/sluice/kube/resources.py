@@ -81,6 +81,7 @@ HTTP_ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRou
 GRPC_ROUTES = Resource("gateway.networking.k8s.io", "v1", "grpcroutes", "GRPCRoute")
 GATEWAYS = Resource("gateway.networking.k8s.io", "v1", "gateways", "Gateway")
 GATEWAY_CLASSES = Resource("gateway.networking.k8s.io", "v1", "gatewayclasses", "GatewayClass", namespaced=False)
+APPLICATIONS = Resource("argoproj.io", "v1alpha1", "applications", "Application")
 DATA_PIPELINES = Resource(GROUP, VERSION, "datapipelines", "DataPipeline")
 PIPELINE_RUNS = Resource(GROUP, VERSION, "pipelineruns", "PipelineRun")
 CANARIES = Resource(GROUP, VERSION, "canaries", "Canary")

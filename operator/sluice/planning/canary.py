@@ -16,6 +16,7 @@ from sluice.api.canary_status import CanaryPhase, CanaryStatus
 from sluice.api.reasons import CanaryReason
 from sluice.planning.actions import Occurrence, same
 from sluice.planning.canary_actions import ApplyService, CanaryAction, CanaryPlan, Finalize, LetGo
+from sluice.planning.canary_commits import asked, with_commits
 from sluice.planning.canary_controls import answered
 from sluice.planning.canary_evidence import Evidence, gather, worth_writing
 from sluice.planning.canary_hooks import heard
@@ -25,6 +26,7 @@ from sluice.planning.canary_scene import DEFAULT_HOLD, DEFAULT_NO_EVIDENCE, Cana
 from sluice.planning.canary_states import NEEDS_SPEC, STATES, UNDER_WAY, Doing
 from sluice.planning.canary_traffic import refused, seen
 from sluice.planning.canary_transitions import next_move
+from sluice.planning.canary_write_back import write_back
 
 MAX_MOVES = 8
 """Moves in one plan. More would be a circle in the table."""
@@ -69,12 +71,21 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
         status = status.model_copy(update={"gates": evidence.gates, "verdict": evidence.verdict})
     elif status.stage != before.stage:
         status = status.model_copy(update={"verdict": None})  # of the new stage nothing is known yet
+    status = with_commits(scene, status)
+    writing = write_back(scene, status)
+    status = writing.status
     written = _news(before, status.model_copy(update={"weight_seen": seen(moment)}))
     wakes = [wake for wake in (doing.wake_at, alert_at, evidence.wake_at) if wake is not None]
     return CanaryPlan(
         written,
-        (*_services(moment), *doing.actions),
-        (*_refused(before, status), *_hooks_that_failed(before, status), *moved.occurrences, *alerts),
+        (*_services(moment), *doing.actions, *asked(scene, status), *writing.actions),
+        (
+            *_refused(before, status),
+            *_hooks_that_failed(before, status),
+            *moved.occurrences,
+            *alerts,
+            *writing.occurrences,
+        ),
         min(wakes, default=None),
     )
 

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from sluice.api.canary import Hook
 from sluice.api.canary_status import CanaryStatus
 from sluice.planning.actions import Occurrence, TakeLook
-from sluice.planning.canary_scene import Share
+from sluice.planning.canary_scene import Origin, Share
+from sluice.planning.write_back import RolledBack
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,32 @@ class RunHook:
 
 
 @dataclass(frozen=True)
+class ReadCommit:
+    """Find out about the commit of a revision. Under way already, or known: nothing more is done."""
+
+    revision: str
+    origin: Origin
+    repository: str | None
+    """The repository that the spec names."""
+    secret: str | None
+
+
+@dataclass(frozen=True)
+class TakeBack:
+    """Take a commit back in Git. Under way already: nothing more is done."""
+
+    round: int
+    attempt: int
+    repository: str
+    branch: str
+    path: str | None
+    secret: str | None
+    aside: bool
+    """Whether the revert goes to a branch of its own."""
+    wanted: RolledBack
+
+
+@dataclass(frozen=True)
 class LetGo:
     """Take the finalizer off the Canary."""
 
@@ -136,6 +163,8 @@ CanaryAction = (
     | SetWeights
     | TakeLook
     | RunHook
+    | ReadCommit
+    | TakeBack
     | LetGo
 )
 

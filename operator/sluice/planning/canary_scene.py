@@ -8,7 +8,14 @@ from typing import Literal
 
 from sluice.api import names
 from sluice.api.canary import CanarySpec, CanaryStep, GateUse, Hook, HookPoint
-from sluice.api.canary_status import CanaryPhase, CanaryStatus, ControlAction, FailedRevision, PastRevision
+from sluice.api.canary_status import (
+    CanaryPhase,
+    CanaryStatus,
+    CommitRecord,
+    ControlAction,
+    FailedRevision,
+    PastRevision,
+)
 from sluice.api.durations import parse_duration
 from sluice.planning.actions import TallyKey
 from sluice.planning.verdicts import Tally
@@ -57,6 +64,23 @@ class CanaryView:
     """What its annotation asks for."""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a target says of the commit that it comes from."""
+
+    commit: str = ""
+    """The annotation `sluice.dev/commit`."""
+    repository: str = ""
+    """The annotation `sluice.dev/repository`."""
+    application: str = ""
+    """Name of the Argo CD Application that applies it, where Argo CD may be asked."""
+
+    @property
+    def known(self) -> bool:
+        """Whether it says anything."""
+        return bool(self.commit or self.application)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TargetView:
     """The user's Deployment."""
@@ -86,6 +110,7 @@ class TargetView:
     """Whether its strategy is Recreate: the pods of two versions must not run side by side."""
     configured: bool = True
     """Whether its template names the configs as they are, so that its pods have them or get them."""
+    origin: Origin = Origin()
 
     @property
     def serving(self) -> bool:
@@ -242,6 +267,18 @@ class HookResult:
 
 
 @dataclass(frozen=True)
+class WriteBackResult:
+    """What is remembered of work in Git about a rollback."""
+
+    round: int
+    attempt: int
+    state: Literal["Running", "Pushed", "NotNeeded", "Failed", "Again"]
+    """Again: it failed for now."""
+    commit: str | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
 class ControlRequest:
     """What the annotation asks for."""
 
@@ -278,6 +315,9 @@ class CanaryScene:
     """What is remembered of looks; what is not is in the status."""
     hooks: Mapping[str, HookResult] = field(default_factory=dict)
     """What is remembered of hooks, by key."""
+    commits: Mapping[str, CommitRecord] = field(default_factory=dict)
+    """What was found out about commits, by revision."""
+    write_back: WriteBackResult | None = None
     control: ControlRequest | BadControl | None = None
     dependencies: Sequence[Dependency] = ()
     slot_free: bool = True

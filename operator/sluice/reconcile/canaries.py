@@ -20,6 +20,7 @@ from sluice.planning.views import GateView
 from sluice.reconcile.caches import BY_GATE, BY_NAMESPACE, BY_NEED, BY_ROUTE, BY_TARGET, Caches
 from sluice.reconcile.canary_executor import CanaryExecutor
 from sluice.reconcile.canary_observer import CONFIG_SECONDS, CanaryObserver, ConfigsUnreadable
+from sluice.reconcile.commits import Commits, GitAccess
 from sluice.reconcile.hooks import Hooks
 from sluice.reconcile.measurer import Measurer
 from sluice.reconcile.measures import forget_canary, record_canary
@@ -50,18 +51,20 @@ class Canaries:
         *,
         add: Callable[[Key], None],
         carry_out: CarryOut,
+        git: GitAccess,
         at_once: int | None = None,
     ) -> None:
-        """`add` puts a key into the queue; `carry_out` writes the status of a plan and has its actions done. At most
-        `at_once` canaries are under way; None sets no limit."""
+        """`add` puts a key into the queue; `carry_out` writes the status of a plan and has its actions done. `git`: the
+        repositories that may be asked. At most `at_once` canaries are under way; None sets no limit."""
         self._caches = caches
         self._clock = clock
         self._measurer = measurer
         self._add = add
         self._carry_out = carry_out
         self._hooks = Hooks(client, clock, called=self._called)
-        self._observer = CanaryObserver(client, caches, clock, measurer, at_once=at_once)
-        self._executor = CanaryExecutor(client, caches, clock, measurer, self._hooks, self._observer)
+        self._commits = Commits(client, clock, git, found=self._called)
+        self._observer = CanaryObserver(client, caches, clock, measurer, self._commits, at_once=at_once)
+        self._executor = CanaryExecutor(client, caches, clock, measurer, self._hooks, self._commits, self._observer)
         self._starting = asyncio.Lock() if at_once is not None else None
 
     def informers(self, client: KubeClient, namespace: str | None) -> list[Informer[Any]]:
@@ -85,8 +88,9 @@ class Canaries:
         self._caches.gates.subscribe(self._gate_changed)
 
     async def stop(self) -> None:
-        """Give up all hooks."""
+        """Give up all hooks, and the work on repositories."""
         await self._hooks.stop()
+        await self._commits.stop()
 
     # Who has to be looked at after a change ------------------------------------------------------------
 
@@ -102,6 +106,7 @@ class Canaries:
         if old is not None and (new is None or new.uid != old.uid):
             self._measurer.forget(old.uid)
             self._hooks.forget(old.uid)
+            self._commits.forget(old.uid)
             self._observer.forget(old.uid)
         if new is None:
             forget_canary(namespace, name)

@@ -23,10 +23,12 @@ from sluice.planning.canary_actions import (
     Finalize,
     HoldTarget,
     LetGo,
+    ReadCommit,
     ReleaseTarget,
     RunHook,
     ScaleTarget,
     SetWeights,
+    TakeBack,
 )
 from sluice.planning.canary_scene import NOTHING, CanaryView
 from sluice.planning.canary_spec import is_routed, service_name, steered
@@ -39,6 +41,7 @@ from sluice.planning.candidate import (
 )
 from sluice.reconcile.caches import Caches
 from sluice.reconcile.canary_observer import CanaryObserver, before_of, wish
+from sluice.reconcile.commits import Commits
 from sluice.reconcile.hooks import Hooks
 from sluice.reconcile.measurer import Measurer
 from sluice.reconcile.workloads import controller_of
@@ -63,6 +66,7 @@ class CanaryExecutor:
         clock: Clock,
         measurer: Measurer,
         hooks: Hooks,
+        commits: Commits,
         observer: CanaryObserver,
     ) -> None:
         self._client = client
@@ -70,6 +74,7 @@ class CanaryExecutor:
         self._caches = caches
         self._measurer = measurer
         self._hooks = hooks
+        self._commits = commits
         self._observer = observer
 
     async def run(self, view: CanaryView, actions: Iterable[CanaryAction]) -> None:
@@ -87,6 +92,10 @@ class CanaryExecutor:
                 self._measurer.start(view.namespace, action)
             case RunHook():
                 self._hooks.start(view.namespace, view.name, view.uid, action, _facts(view, action))
+            case ReadCommit():
+                self._commits.read(view.namespace, view.name, view.uid, action)
+            case TakeBack():
+                self._commits.take_back(view.namespace, view.name, view.uid, action)
             case ApplyCandidate():
                 await self._apply_candidate(view, action)
             case ApplyAutoscaler():

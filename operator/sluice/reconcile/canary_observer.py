@@ -13,6 +13,7 @@ from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
 from sluice.kube.errors import Forbidden, KubeError, NotFound
 from sluice.kube.resources import AUTOSCALERS, CONFIG_MAPS, GATEWAY_CLASSES, GATEWAYS, REPLICA_SETS, SECRETS
+from sluice.planning.canary_commits import application_of
 from sluice.planning.canary_scene import (
     SLOT_PHASES,
     AutoscalerView,
@@ -21,6 +22,7 @@ from sluice.planning.canary_scene import (
     CandidateView,
     Dependency,
     HookResult,
+    Origin,
     RouteView,
     ServicesView,
     Share,
@@ -30,6 +32,7 @@ from sluice.planning.canary_spec import gate_names, is_routed, mirrors, service_
 from sluice.planning.candidate import autoscales, candidate_labels, picks, revision_of, same_rules, template_hash
 from sluice.planning.views import GateView
 from sluice.reconcile.caches import BY_CANARY, BY_CANDIDATE, BY_NAMESPACE, UNDER_WAY, Caches
+from sluice.reconcile.commits import Commits
 from sluice.reconcile.measurer import Measurer
 from sluice.reconcile.workloads import DeploymentRow, controller_of
 from sluice.routing import gateway_status
@@ -86,8 +89,16 @@ class CanaryObserver:
     """See the module."""
 
     def __init__(
-        self, client: KubeClient, caches: Caches, clock: Clock, measurer: Measurer, *, at_once: int | None
+        self,
+        client: KubeClient,
+        caches: Caches,
+        clock: Clock,
+        measurer: Measurer,
+        commits: Commits,
+        *,
+        at_once: int | None,
     ) -> None:
+        self._commits = commits
         self._client = client
         self._caches = caches
         self._clock = clock
@@ -119,6 +130,8 @@ class CanaryObserver:
             gates=self._gates(view),
             tallies=self._measurer.tallies(view.uid),
             hooks=hooks,
+            commits=self._commits.commits(view.uid),
+            write_back=self._commits.written(view.uid),
             control=view.control,
             dependencies=self._dependencies(view),
             slot_free=self._slot_free(view),
@@ -162,7 +175,12 @@ class CanaryObserver:
             least_available=row.least_available,
             recreate=row.recreate,
             configured=not configs or row.configs == configs or unknown,
+            origin=self._origin(row),
         )
+
+    def _origin(self, row: DeploymentRow) -> Origin:
+        application = application_of(row.tracking, row.namespace, row.name) if self._commits.access.argocd else ""
+        return Origin(row.commit, row.repository, application)
 
     async def _running(self, row: DeploymentRow, configs: str) -> str | None:
         """The revision of the ReplicaSet that has most of a paused target's pods."""

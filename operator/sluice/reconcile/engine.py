@@ -46,6 +46,7 @@ from sluice.planning.run import RunScene, plan_run
 from sluice.planning.views import GateView, PipelineView, RevisionView, RunView, SourceView
 from sluice.reconcile.caches import BY_GATE, BY_PIPELINE, BY_RUN, LIVE_BY_PIPELINE, WAITING_BY_PIPELINE, Caches
 from sluice.reconcile.canaries import CANARY, Canaries
+from sluice.reconcile.commits import GitAccess
 from sluice.reconcile.executor import Executor
 from sluice.reconcile.measurer import Measurer, Place
 from sluice.reconcile.measures import count_holding, forget_gate, forget_pipeline, record_gates, record_run
@@ -93,6 +94,7 @@ class Engine:
         workers: int,
         instance: str,
         clock: Clock | None = None,
+        git: GitAccess | None = None,
     ) -> None:
         self.caches = Caches.empty()
         self._client = client
@@ -108,6 +110,7 @@ class Engine:
             self._measurer,
             add=self._add,
             carry_out=self._carry_out,
+            git=git or GitAccess(),
             at_once=settings.canaries_at_once,
         )
         self._queue = WorkQueue(self._handle, workers=workers, clock=self._clock)

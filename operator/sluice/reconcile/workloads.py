@@ -35,6 +35,12 @@ class DeploymentRow:
     """UID of its controller."""
     revision: str
     """Of a candidate: what it was made of."""
+    commit: str
+    """The annotation that names the commit it comes from; empty without."""
+    repository: str
+    """The annotation that names the repository of that commit; empty without."""
+    tracking: str
+    """How Argo CD knows it; empty where it does not."""
     held: bool
     paused: bool
     recreate: bool
@@ -68,6 +74,9 @@ def project_deployment(obj: Mapping[str, Any]) -> DeploymentRow:
         candidate_of=labels.get(names.LABEL_CANDIDATE, ""),
         owner_uid=controller_of(obj),
         revision=notes.get(names.ANNOTATION_REVISION, ""),
+        commit=notes.get(names.ANNOTATION_COMMIT, ""),
+        repository=notes.get(names.ANNOTATION_REPOSITORY, ""),
+        tracking=notes.get(names.ANNOTATION_TRACKING, ""),
         held=notes.get(names.ANNOTATION_HELD) == names.HELD,
         paused=bool(spec.get("paused")),
         recreate=strategy.get("type") == "Recreate",

@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
             "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
             "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
         }
-        done = subprocess.run(["git", "http-backend"], input=body, capture_output=True, env=env, check=True)
+        done = subprocess.run(["git", "http-backend"], input=body, capture_output=True, env=env, check=False)
         head, _, content = done.stdout.partition(b"\r\n\r\n")
         rows = [line.partition(": ") for line in head.decode().split("\r\n")]
         status = next((int(value.split()[0]) for name, _, value in rows if name == "Status"), 200)

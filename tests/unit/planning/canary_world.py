@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sluice.api.canary import CanarySpec
-from sluice.api.canary_status import CanaryPhase, CanaryStatus, ControlAction
+from sluice.api.canary_status import CanaryPhase, CanaryStatus, CommitRecord, ControlAction
 from sluice.api.gate import QualityGateSpec, QualityGateStatus
 from sluice.planning.actions import TakeLook, TallyKey
 from sluice.planning.canary import plan_canary
@@ -25,10 +25,12 @@ from sluice.planning.canary_actions import (
     DisownTarget,
     HoldTarget,
     LetGo,
+    ReadCommit,
     ReleaseTarget,
     RunHook,
     ScaleTarget,
     SetWeights,
+    TakeBack,
 )
 from sluice.planning.canary_controls import requested
 from sluice.planning.canary_scene import (
@@ -40,9 +42,11 @@ from sluice.planning.canary_scene import (
     ControlRequest,
     Dependency,
     HookResult,
+    Origin,
     RouteView,
     Share,
     TargetView,
+    WriteBackResult,
 )
 from sluice.planning.metrics import limits_of
 from sluice.planning.verdicts import Look, Outcome, Tally
@@ -81,6 +85,16 @@ def gate_view(**metric: Any) -> GateView:
         spec=QualityGateSpec.model_validate(raw),
         problem="",
         status=QualityGateStatus(),
+    )
+
+
+def commit_of(revision: str, problem: str = "") -> CommitRecord:
+    """The commit of a revision, as it is found out."""
+    if problem:
+        return CommitRecord(revision=revision, problem=problem)
+    digits = revision.encode().hex().ljust(40, "0")
+    return CommitRecord(
+        revision=revision, id=digits, author="Asha", repository="https://git.example/apps", path="apps/pricing"
     )
 
 
@@ -166,6 +180,13 @@ class World:
         self.hook_effects: dict[tuple[str, int], int] = {}
         self.tallies: dict[TallyKey, Tally] = {}
         self.hooks: dict[str, HookResult] = {}
+        self.tracked = True
+        """Whether the target says which commit it comes from."""
+        self.commits: dict[str, CommitRecord] = {}
+        self.commit_problem = ""
+        self.written: WriteBackResult | None = None
+        self.write_answer: Any = "Pushed"
+        self.taken_back: list[TakeBack] = []
         self.good_looks: dict[int, datetime] = {}
         self.wake_at: datetime | None = None
         self.idle = False
@@ -229,6 +250,7 @@ class World:
                 updated=sum(pod.revision == target.revision for pod in target.pods),
                 available=self.available(),
                 least_available=target.replicas - 1,
+                origin=Origin(application="pricing") if self.tracked else Origin(),
             ),
             candidate=seen,
             routes=[
@@ -249,6 +271,8 @@ class World:
             gates=dict(self.gates),
             tallies=dict(self.tallies),
             hooks=dict(self.hooks),
+            commits=dict(self.commits),
+            write_back=self.written,
             control=self.control,
             dependencies=tuple(self.dependencies),
             now=self.now,
@@ -360,7 +384,7 @@ class World:
 
     def crash(self) -> None:
         """What was only remembered is gone."""
-        self.tallies, self.hooks = {}, {}
+        self.tallies, self.hooks, self.commits, self.written = {}, {}, {}, None
 
     def settle(self) -> None:
         """Look until there is nothing to do at this moment."""
@@ -439,15 +463,21 @@ class World:
                 self._take_look(scene, action)
             case RunHook():
                 self._run_hook(action)
+            case ReadCommit():
+                self.commits[action.revision] = commit_of(action.revision, self.commit_problem)
+            case TakeBack():
+                self._take_back(action)
             case LetGo():
                 assert self.deleting
                 self.finalizer = False
         changed = self._image() != before
-        self.writes += changed and not isinstance(action, TakeLook | RunHook)
+        self.writes += changed and not isinstance(action, TakeLook | RunHook | ReadCommit | TakeBack)
         return changed
 
     def _image(self) -> str:
-        return repr((self.target, self.ours, self.routes, self.tallies, self.hooks, self.finalizer))
+        return repr(
+            (self.target, self.ours, self.routes, self.tallies, self.hooks, self.commits, self.written, self.finalizer)
+        )
 
     def _release(self, action: ReleaseTarget) -> None:
         if action.resource_version != str(self.target.version):
@@ -533,6 +563,17 @@ class World:
         self.hook_effects[action.key, action.attempt] += 1
         state: Any = self.hook_answer
         self.hooks[action.key] = HookResult(action.attempt, state, "answered")
+
+    def _take_back(self, action: TakeBack) -> None:
+        record = self.status.write_back
+        assert record is not None
+        assert (record.round, record.attempt, record.state) == (action.round, action.attempt, "Pending"), "on record"
+        assert action.wanted.revision in {row.revision for row in self.status.failed}, "what failed is taken back"
+        assert action.wanted.commit == commit_of(action.wanted.revision).id
+        assert self.status.weight == 0 or self.status.phase is P.ROLLING_BACK
+        self.taken_back.append(action)
+        found = "f" * 40 if self.write_answer == "Pushed" else None
+        self.written = WriteBackResult(action.round, action.attempt, self.write_answer, found, "so it was")
 
     # -- to the end --------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from sluice.kube.clock import Clock
 from sluice.kube.resources import (
+    APPLICATIONS,
     CANARIES,
     CLUSTER_METRIC_SOURCES,
     CONTROLLER_REVISIONS,
@@ -35,6 +36,7 @@ Place = tuple[str, str, str]
 """Path of the collection without its namespace, namespace, name."""
 
 SERVED = (
+    APPLICATIONS,
     DATA_PIPELINES,
     PIPELINE_RUNS,
     PODS,

@@ -1,0 +1,257 @@
+"""Work on remote repositories for canaries, beside the work queue: what a commit is, and commits that are taken back.
+
+Started by a plan (`ReadCommit`, `TakeBack`), done by a few threads with time limits, and remembered until the planner has put it
+on record; then the canary is looked at again. Only repositories that a setting names are asked, whoever names others. A
+failure costs nothing but what it is about.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sluice.api.canary_status import CommitRecord
+from sluice.git.addresses import PROTOCOLS, is_within, same_repository
+from sluice.git.clones import Clones
+from sluice.git.credentials import NO_CREDENTIAL, Credential
+from sluice.git.errors import BadAddress, Behind, GitError, TooSlow, Unreachable
+from sluice.git.process import Limits
+from sluice.git.taking_back import Order, Outcome, take_back
+from sluice.kube.client import KubeClient
+from sluice.kube.clock import Clock
+from sluice.kube.errors import KubeError
+from sluice.kube.resources import APPLICATIONS, SECRETS
+from sluice.planning.canary_actions import ReadCommit, TakeBack
+from sluice.planning.canary_commits import Applied, applied, is_commit
+from sluice.planning.canary_scene import WriteBackResult
+from sluice.telemetry.logs import get_logger
+
+READ_PAUSES: Final = (2.0, 10.0)
+"""Seconds before the second and the third attempt to read."""
+FIRST_WAIT: Final = 5.0
+"""Seconds before the second attempt to take a commit back; four times as many before each further one."""
+REMEMBERED: Final = 16
+"""Revisions whose commits are remembered for each Canary. The planner has put older ones into its status."""
+SHOWN: Final = 300
+
+PASSING: Final = (Unreachable, TooSlow, Behind)
+"""What may be otherwise a while later."""
+
+ResultT = TypeVar("ResultT")
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class GitAccess:
+    """What the operator may ask of whom, beside the API server."""
+
+    folder: Path = Path("/tmp/sluice-git")  # noqa: S108 (its parent is a volume of the pod's own)
+    """Where clones are kept. What is in it may be lost at any time."""
+    repositories: tuple[str, ...] = ()
+    """URLs of repositories, or with a slash at the end what they begin with. None: no repository is asked."""
+    protocols: tuple[str, ...] = PROTOCOLS
+    argocd: str = ""
+    """Namespace of Argo CD's Applications; empty: they are not asked."""
+    limits: Limits = field(default_factory=Limits)
+
+
+class Commits:
+    """See the module."""
+
+    def __init__(
+        self, client: KubeClient, clock: Clock, access: GitAccess, *, found: Callable[[str, str], None]
+    ) -> None:
+        """`found(namespace, canary)` is called when something is known."""
+        self.access = access
+        self._client = client
+        self._clock = clock
+        self._found = found
+        self._clones = Clones(access.folder, protocols=access.protocols, limits=access.limits)
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="git")
+        self._commits: dict[str, dict[str, CommitRecord | None]] = {}
+        """By UID of the Canary, then by revision, the newest last. None: under way."""
+        self._written: dict[str, WriteBackResult] = {}
+        """By UID of the Canary."""
+        self._under_way: dict[asyncio.Task[None], str] = {}
+        """The UIDs of their canaries."""
+
+    def commits(self, canary_uid: str) -> Mapping[str, CommitRecord]:
+        """What was found out, by revision."""
+        known = self._commits.get(canary_uid, {})
+        return {revision: row for revision, row in known.items() if row is not None}
+
+    def written(self, canary_uid: str) -> WriteBackResult | None:
+        """What came of the newest commit that was to be taken back."""
+        return self._written.get(canary_uid)
+
+    def read(self, namespace: str, canary: str, canary_uid: str, action: ReadCommit) -> None:
+        """Find out about a commit, unless that is done or under way."""
+        known = self._commits.setdefault(canary_uid, {})
+        if action.revision not in known:
+            known[action.revision] = None
+            for revision in list(known)[: max(0, len(known) - REMEMBERED)]:
+                if known[revision] is not None:
+                    del known[revision]
+            self._start(canary_uid, self._read(namespace, canary, canary_uid, action))
+
+    def take_back(self, namespace: str, canary: str, canary_uid: str, action: TakeBack) -> None:
+        """Take a commit back, unless that is done or under way under this round and attempt."""
+        known = self._written.get(canary_uid)
+        if known is None or (known.round, known.attempt) < (action.round, action.attempt):
+            self._written[canary_uid] = WriteBackResult(action.round, action.attempt, "Running")
+            self._start(canary_uid, self._take_back(namespace, canary, canary_uid, action))
+
+    def forget(self, canary_uid: str) -> None:
+        """The Canary is gone: what is remembered of it is dropped. What git is doing at this moment is done to its end."""
+        self._commits.pop(canary_uid, None)
+        self._written.pop(canary_uid, None)
+        for task, uid in self._under_way.items():
+            if uid == canary_uid:
+                task.cancel()
+
+    async def stop(self) -> None:
+        """Give up what is under way."""
+        self._clones.close()
+        tasks = list(self._under_way)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, canary_uid: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._under_way[task] = canary_uid
+        task.add_done_callback(self._under_way.pop)
+
+    async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    # -- what a commit is --------------------------------------------------------------------------------
+
+    async def _read(self, namespace: str, canary: str, canary_uid: str, action: ReadCommit) -> None:
+        try:
+            record = await self._record(namespace, action)
+        except Exception as error:  # whatever it is, the canary goes on
+            log.exception("reading a commit crashed", namespace=namespace, canary=canary)
+            record = CommitRecord(revision=action.revision, problem=f"reading it crashed: {type(error).__name__}")
+        known = self._commits.get(canary_uid)
+        if known is None or known.get(action.revision, record) is not None:
+            return  # forgotten
+        known[action.revision] = record
+        log.info("commit", namespace=namespace, canary=canary, commit=record.id, problem=record.problem)
+        self._found(namespace, canary)
+
+    async def _record(self, namespace: str, action: ReadCommit) -> CommitRecord:
+        origin = action.origin
+        if origin.commit and not is_commit(origin.commit):
+            problem = f"sluice.dev/commit is {origin.commit[:80]!r}: must be the whole id of a commit"
+            return CommitRecord(revision=action.revision, problem=problem)
+        told = Applied()
+        if origin.application:
+            try:
+                told = applied(await self._application(origin.application))
+            except KubeError as error:
+                told = Applied(problem=f"Application {self.access.argocd}/{origin.application}: {error.message}")
+        record = CommitRecord(
+            revision=action.revision,
+            id=origin.commit or told.commit,
+            repository=origin.repository or told.repository or action.repository or "",
+            path=told.path,
+            problem="" if origin.commit else told.problem[:SHOWN],
+        )
+        if not record.id or not is_within(record.repository, self.access.repositories):
+            return record  # nobody to ask
+        own = action.repository is None or same_repository(action.repository, record.repository)
+        return await self._detailed(namespace, record, action.secret if own else None)
+
+    async def _application(self, name: str) -> Mapping[str, Any]:
+        for seconds in READ_PAUSES:
+            try:
+                return await self._client.get(APPLICATIONS, self.access.argocd, name)
+            except KubeError as error:
+                if not error.retryable:
+                    raise
+            await self._clock.sleep(seconds)
+        return await self._client.get(APPLICATIONS, self.access.argocd, name)
+
+    async def _detailed(self, namespace: str, record: CommitRecord, secret: str | None) -> CommitRecord:
+        for seconds in (*READ_PAUSES, None):
+            try:
+                credential = await self._credential(namespace, secret)
+                read = partial(self._clones.commit, record.repository, record.id, credential)
+                found = await self._in_thread(read)
+            except (GitError, KubeError) as error:
+                passing = isinstance(error, PASSING) or (isinstance(error, KubeError) and error.retryable)
+                if seconds is None or not passing:
+                    return record.model_copy(update={"problem": str(error)[:SHOWN]})
+                await self._clock.sleep(seconds)
+                continue
+            details = {"author": found.author[:SHOWN], "message": found.message[:SHOWN], "time": found.time}
+            return record.model_copy(update=details)
+        raise AssertionError("no attempt is left")
+
+    async def _credential(self, namespace: str, secret: str | None) -> Credential:
+        """Raises BadAddress, KubeError."""
+        if secret is None:
+            return NO_CREDENTIAL
+        try:
+            found = await self._client.get(SECRETS, namespace, secret)
+        except KubeError as error:
+            if error.retryable:
+                raise
+            raise BadAddress(f'Secret "{secret}" in {namespace} cannot be read: {error.message}') from error
+        return Credential.of_secret(secret, found.get("data") or {})
+
+    # -- taking a commit back ----------------------------------------------------------------------------
+
+    async def _take_back(self, namespace: str, canary: str, canary_uid: str, action: TakeBack) -> None:
+        if action.attempt > 1:
+            await self._clock.sleep(FIRST_WAIT * 4.0 ** (action.attempt - 2))
+        result = await self._taken_back(namespace, canary, action)
+        if self._written.get(canary_uid) != WriteBackResult(action.round, action.attempt, "Running"):
+            return  # forgotten, or a later attempt is under way
+        self._written[canary_uid] = result
+        log.info(
+            "write-back",
+            namespace=namespace,
+            canary=canary,
+            attempt=action.attempt,
+            state=result.state,
+            commit=result.commit,
+            answer=result.message,
+        )
+        self._found(namespace, canary)
+
+    async def _taken_back(self, namespace: str, canary: str, action: TakeBack) -> WriteBackResult:
+        answer = partial(WriteBackResult, action.round, action.attempt)
+        if not is_within(action.repository, self.access.repositories):
+            allowed = ", ".join(self.access.repositories) or "none"
+            said = f"repository {action.repository[:100]!r} is not one that the operator may use: {allowed}"
+            return answer("Failed", None, said)
+        try:
+            credential = await self._credential(namespace, action.secret)
+            order = Order(
+                repository=action.repository,
+                branch=action.branch,
+                path=action.path,
+                aside=action.aside,
+                wanted=action.wanted,
+                credential=credential,
+            )
+            done = await self._in_thread(partial(self._ordered, order))
+        except PASSING as error:
+            return answer("Again", None, str(error))
+        except GitError as error:
+            return answer("Failed", None, str(error))
+        except KubeError as error:
+            return answer("Again" if error.retryable else "Failed", None, str(error))
+        except Exception as error:  # whatever it is, it is no success; the operator goes on
+            log.exception("taking a commit back crashed", namespace=namespace, canary=canary)
+            return answer("Failed", None, f"it crashed: {type(error).__name__}")
+        return answer(done.state, done.commit, done.message)
+
+    def _ordered(self, order: Order) -> Outcome:
+        return take_back(self._clones, order, pause=self._clones.pause, fence=self._client.fence)

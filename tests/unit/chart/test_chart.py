@@ -118,6 +118,9 @@ class TestDefaults:
             "SLUICE_METRICS_PORT": "8080",
             "SLUICE_WORKERS": "16",
             "SLUICE_CANARIES_AT_ONCE": "100",
+            "SLUICE_GIT_REPOSITORIES": "",
+            "SLUICE_GIT_PROTOCOLS": "https,ssh",
+            "SLUICE_ARGOCD_NAMESPACE": "",
             "SLUICE_SERVICE_ACCOUNT": "sluice",
             "SLUICE_API_QPS": "200",
             "SLUICE_API_BURST": "400",
@@ -286,6 +289,29 @@ class TestPermissions:
         for binding in rendered.all("RoleBinding"):
             assert binding["roleRef"]["name"] == binding["metadata"]["name"]
             assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "sluice", "namespace": "sluice-system"}]
+
+    @pytest.mark.parametrize("values", [{}, NAMESPACED])
+    def test_let_the_operator_get_applications_in_the_namespace_of_argo_cd_only(
+        self, helm: Helm, values: dict[str, Any]
+    ) -> None:
+        rendered = helm.template(values | {"gitops": {"argocd": {"namespace": "argocd"}}})
+
+        assert [
+            (role["metadata"]["name"], role["metadata"].get("namespace"), rule)
+            for role in rendered.all("ClusterRole") + rendered.all("Role")
+            for rule in role["rules"]
+            if "argoproj.io" in rule["apiGroups"]
+        ] == [
+            ("sluice-argocd", "argocd", {"apiGroups": ["argoproj.io"], "resources": ["applications"], "verbs": ["get"]})
+        ]
+        assert rendered.one("RoleBinding", "sluice-argocd")["roleRef"]["name"] == "sluice-argocd"
+
+    def test_have_a_bounded_volume_for_clones_where_there_are_repositories(self, helm: Helm) -> None:
+        without, rendered = helm.template(), helm.template({"gitops": {"repositories": ["https://git.example/a/"]}})
+
+        assert not [volume for volume in without.pod["spec"]["volumes"] if volume["name"] == "git"]
+        assert {"name": "git", "emptyDir": {"sizeLimit": "1Gi"}} in rendered.pod["spec"]["volumes"]
+        assert {"name": "git", "mountPath": rendered.env["SLUICE_GIT_FOLDER"]} in rendered.container["volumeMounts"]
 
     @staticmethod
     def getting(*names: Any) -> dict[str, Any]:
@@ -656,6 +682,14 @@ CHANGES: dict[str, tuple[Any, Change, Any, dict[str, Any]]] = {
         [("Role", "orders"), ("RoleBinding", "orders")],
         {},
     ),
+    "gitops.repositories": (
+        ["https://git.example/acme/", "git@git.example:acme/apps"],
+        env("SLUICE_GIT_REPOSITORIES"),
+        "https://git.example/acme/,git@git.example:acme/apps",
+        {},
+    ),
+    "gitops.protocols": (["https", "http"], env("SLUICE_GIT_PROTOCOLS"), "https,http", {}),
+    "gitops.argocd.namespace": ("argocd", env("SLUICE_ARGOCD_NAMESPACE"), "argocd", {}),
     "crds.enabled": (False, lambda r: r.all("CustomResourceDefinition"), [], {}),
     "crds.keep": (False, annotations_of("CustomResourceDefinition", "pipelineruns.sluice.dev"), {}, {}),
     "rbac.create": (
@@ -868,6 +902,11 @@ class TestValues:
             ("gates.images", "x"),
             ("gates.credentials", {"namespace": "orders", "secrets": ["a"]}),
             ("gates.credentials", [{"namespace": "orders"}]),
+            ("gitops.repositories", ["--upload-pack=x"]),
+            ("gitops.repositories", ["https://a/,https://b/"]),
+            ("gitops.protocols", ["ext"]),
+            ("gitops.protocols", []),
+            ("gitops.argocd.namespace", "Argo"),
             ("gates.credentials", [{"secrets": ["a"]}]),
             ("gates.credentials", [{"namespace": "orders", "secrets": []}]),
             ("gates.credentials", [{"namespace": "orders", "secrets": ["*"]}]),

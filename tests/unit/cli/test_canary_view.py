@@ -52,6 +52,20 @@ FULL: dict[str, Any] = {
 }
 
 
+COMMITS: dict[str, Any] = {
+    "stableCommit": {"revision": "aaa", "id": "a" * 40, "problem": "no \x1b[31mright"},
+    "candidateCommit": {
+        "revision": "bbb",
+        "id": "b" * 40,
+        "author": "Asha",
+        "message": "Sell apples",
+        "time": at(0),
+        "repository": "https://git.example/apps",
+    },
+    "writeBack": {"round": 1, "revision": "xxx", "state": "Pushed", "commit": "c" * 40, "message": "cccccccc on main"},
+}
+
+
 def screen(state: CanaryState, rows: int | None = None, width: int = 150) -> list[str]:
     out = io.StringIO()
     Console(file=out, width=width, highlight=False).print(render(state, NOW, zone=UTC, rows=rows))
@@ -164,3 +178,13 @@ def test_a_painting_leaves_its_last_picture() -> None:
     lines = out.getvalue().splitlines()
     assert any("no rollout is under way" in line for line in lines)
     assert lines[-2].strip() == "Promoted: revision bbb"
+
+
+def test_the_commits_of_the_revisions_are_shown_and_what_was_done_in_git() -> None:
+    lines = screen(canary_state(P.STEPPING, **FULL, **COMMITS))
+    shown = [line for line in lines if "commit of" in line or "write-back" in line]
+    assert shown == [
+        "  commit of stable: aaaaaaaa: no [31mright",
+        "  commit of candidate: bbbbbbbb, Asha, 12:00:00: Sell apples",
+        "  write-back of xxx: Pushed: cccccccc on main",
+    ]

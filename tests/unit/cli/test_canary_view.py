@@ -184,7 +184,7 @@ def test_the_commits_of_the_revisions_are_shown_and_what_was_done_in_git() -> No
     lines = screen(canary_state(P.STEPPING, **FULL, **COMMITS))
     shown = [line for line in lines if "commit of" in line or "write-back" in line]
     assert shown == [
-        "  commit of stable: aaaaaaaa: no [31mright",
+        "  commit of stable: aaaaaaaa: no  [31mright",
         "  commit of candidate: bbbbbbbb, Asha, 12:00:00: Sell apples",
         "  write-back of xxx: Pushed: cccccccc on main",
     ]

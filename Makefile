@@ -15,7 +15,7 @@ GATEWAYS ?= 1
 VERSIONS ?= failing
 CANARIES ?= 300
 
-.PHONY: help demo demo-canary test check cluster cluster-down kubeconfig image crds bench bench-gates bench-gates-compare bench-rollback bench-canaries lock format clean
+.PHONY: help demo demo-canary demo-gitops test check cluster cluster-down kubeconfig image crds bench bench-gates bench-gates-compare bench-rollback bench-canaries lock format clean
 
 help: ## This list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -47,6 +47,10 @@ demo: $(VENV)/.installed cluster ## Run the flights pipeline for one day: make d
 demo-canary: $(VENV)/.installed ## A good version promoted and a bad one rolled back, under load (VERSIONS=all: every bad one)
 	@$(CLUSTER) up --addons metrics,gateway
 	@eval "$$($(CLUSTER) env)" && PYTHONPATH=examples/pricing $(BIN)/python -m dev.demo_canary $(VERSIONS)
+
+demo-gitops: $(VENV)/.installed ## A pipeline, a good version, a bad one and its revert, by commits alone and with a real Argo CD
+	@$(CLUSTER) up --addons metrics,gateway,argocd
+	@eval "$$($(CLUSTER) env)" && PYTHONPATH=examples/pricing $(BIN)/python -m dev.demo_gitops
 
 test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
 	@$(CLUSTER) up --addons metrics,gateway,argocd

@@ -52,6 +52,7 @@ class Clients:
     """Users who send requests until they are told to stop."""
 
     url: str
+    host: str = HOST
     reports: list[Report] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
@@ -68,7 +69,7 @@ class Clients:
 
     def _send(self) -> None:
         while not self._over.is_set():
-            self.reports.append(run(Load(self.url, host=HOST, requests=RATE * 2, seconds=2, rate=RATE)))
+            self.reports.append(run(Load(self.url, host=self.host, requests=RATE * 2, seconds=2, rate=RATE)))
 
     def met(self) -> dict[str, tuple[int, int]]:
         """Requests and failures, in all and of each version."""
@@ -108,7 +109,7 @@ def demo(versions: Sequence[str]) -> None:
     _apply("good", drain="5")
     _kubectl("rollout", "status", "deployment/pricing", "--timeout=120s")
     _follow({"Stable"}, "TargetAdopted")
-    url = _gateway()
+    url = gateway(HOST)
 
     _heading("a good version is committed")
     with Clients(url) as clients:
@@ -152,8 +153,12 @@ def _bad(url: str, version: str) -> str:
 
 
 def _apply(version: str, *, drain: str, **spec: Any) -> None:
-    """What a commit that changes the version brings, with a Canary that says `spec` too."""
-    documents = []
+    _kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests(version, HOST, drain, **spec)))
+
+
+def manifests(version: str, host: str, drain: str, **spec: Any) -> list[dict[str, Any]]:
+    """The example with the image that is in the cluster, a version and a host name; its Canary says `spec` too."""
+    documents: list[dict[str, Any]] = []
     for document in (one for name in FILES for one in yaml.safe_load_all((EXAMPLE / f"{name}.yaml").read_text())):
         if document["kind"] == "Deployment":
             container = document["spec"]["template"]["spec"]["containers"][0]
@@ -163,11 +168,11 @@ def _apply(version: str, *, drain: str, **spec: Any) -> None:
                 {"name": "PRICING_DRAIN", "value": drain},
             ]
         if document["kind"] == "HTTPRoute":
-            document["spec"]["hostnames"] = [HOST]
+            document["spec"]["hostnames"] = [host]
         if document["kind"] == "Canary":
             document["spec"] |= spec
         documents.append(document)
-    _kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(documents))
+    return documents
 
 
 def _round() -> int:
@@ -197,17 +202,18 @@ def _follow(phases: set[str], *reasons: str, after: int = -1) -> dict[str, Any]:
     raise DemoError(f"the canary did not come to {' or '.join(reasons)} within {LIMIT_SECONDS:g} s: {shown}")
 
 
-def _gateway() -> str:
+def gateway(host: str) -> str:
+    """The URL of a quote through the Gateway, once the host answers there. Raises DemoError."""
     found = json.loads(_kubectl("get", "gateway", "-n", "sluice-gateway", "sluice-gateway", "-o", "json"))
     address, port = found["status"]["addresses"][0]["value"], found["spec"]["listeners"][0]["port"]
     url = f"http://{address}:{port}/quote?item=apple"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        answers = run(Load(url, host=HOST, requests=10, seconds=0.5, rate=20)).as_json()
+        answers = run(Load(url, host=host, requests=10, seconds=0.5, rate=20)).as_json()
         if not answers["failed"]:
             return url
         time.sleep(0.5)
-    raise DemoError(f"{url} does not answer for {HOST}")
+    raise DemoError(f"{url} does not answer for {host}")
 
 
 def _heading(text: str) -> None:

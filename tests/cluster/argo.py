@@ -1,6 +1,7 @@
 """The add-on argocd as its users see it: a repository of one's own, an Application of it, its health, and actions on resources."""
 
 import json
+import os
 import subprocess
 import threading
 import time
@@ -202,6 +203,28 @@ class Application:
             over.set()
             thread.join()
 
+    def compare(self) -> None:
+        """Have it compared with Git and the cluster now."""
+        self.api.ask("GET", self._path, refresh="normal")
+
+    @contextmanager
+    def recorded(self) -> Iterator[list[Manifest]]:
+        """Every status that is written while this lasts, from the one before it on."""
+        rows: list[Manifest] = []
+        command = ["kubectl", "get", "applications.argoproj.io", self.name, "-n", argocd.NAMESPACE, "--watch"]
+        env = {**os.environ, "KUBECONFIG": str(self.namespace.kubeconfig)}
+        with subprocess.Popen([*command, "-o", "json"], stdout=subprocess.PIPE, text=True, env=env) as process:
+            thread = threading.Thread(target=_read, args=(process, rows), daemon=True)
+            thread.start()
+            try:
+                self._wait("the first status", lambda: bool(rows), 30)
+                yield rows
+                last = str(self.api.ask("GET", self._path)["metadata"]["resourceVersion"])
+                self._wait("the last status", lambda: int(rows[-1]["resourceVersion"]) >= int(last), 30)
+            finally:
+                process.terminate()
+                thread.join()
+
     def actions(self, kind: str, name: str) -> set[str]:
         """The actions on an object that are not greyed out."""
         rows = self.api.ask("GET", f"{self._path}/resource/actions", **self._resource(kind, name)).get("actions") or []
@@ -254,6 +277,18 @@ class Seen:
         for row, word in ((self.healths, health), (self.syncs, sync)):
             if row[-1:] != [word]:
                 row.append(word)
+
+
+def _read(process: "subprocess.Popen[str]", rows: list[Manifest]) -> None:
+    """Put down the status of each object that is printed, with its resourceVersion."""
+    assert process.stdout is not None
+    text = ""
+    for line in process.stdout:
+        text += line
+        if line == "}\n":  # the end of an object: within it, lines are indented
+            found = json.loads(text)
+            rows.append({**found.get("status", {}), "resourceVersion": found["metadata"]["resourceVersion"]})
+            text = ""
 
 
 def _revision(operation: Manifest) -> str:

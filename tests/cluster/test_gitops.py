@@ -393,12 +393,10 @@ def prom(namespace: Namespace, tmp_path: Path) -> Iterator[Prometheus]:
         yield made
 
 
-def test_a_bad_release_is_degraded_by_itself_and_a_good_one_healthy(
-    namespace: Namespace, tmp_path: Path, prom: Prometheus
-) -> None:
-    prom.wait_for("errors", 0.002)
+def evidence_of(prom: Prometheus) -> list[Manifest]:
+    """A source, and the gate `slo`: fewer than one error in a hundred."""
     judge = {"source": "prom", "query": "errors", "max": 0.01, "interval": "500ms"}
-    evidence = [
+    return [
         {
             "apiVersion": "sluice.dev/v1alpha1",
             "kind": "MetricSource",
@@ -412,6 +410,12 @@ def test_a_bad_release_is_degraded_by_itself_and_a_good_one_healthy(
             "spec": {"checks": [{"name": "errors", "metric": judge}]},
         },
     ]
+
+
+def test_a_bad_release_is_degraded_by_itself_and_a_good_one_healthy(
+    namespace: Namespace, tmp_path: Path, prom: Prometheus
+) -> None:
+    prom.wait_for("errors", 0.002)
     repository = Repository(namespace.name, tmp_path / "work")
     steps = {"steps": [{"weight": 50, "hold": "4s"}]}
     first = repository.commit(
@@ -419,7 +423,7 @@ def test_a_bad_release_is_degraded_by_itself_and_a_good_one_healthy(
         shop=shop(namespace),
         target=target("apples"),
         canary=canary(canary=steps, gates=[{"name": "slo"}]),
-        evidence=evidence,
+        evidence=evidence_of(prom),
     )
     with application(namespace, repository, RESPECT) as app:
         app.synced(first)
@@ -441,3 +445,67 @@ def test_a_bad_release_is_degraded_by_itself_and_a_good_one_healthy(
         app.shows("Canary", "pricing", "Healthy", seconds=150)
         app.is_healthy("Healthy")
         assert app.sync() == "Synced"
+
+
+def test_a_canary_and_a_rollback_are_no_drift(namespace: Namespace, tmp_path: Path, prom: Prometheus) -> None:
+    """With self-healing, only commits are differences, and only commits are synced."""
+    prom.wait_for("errors", 0.002)
+    repository = Repository(namespace.name, tmp_path / "work")
+    gated = canary(canary={"steps": [{"weight": 50, "hold": "4s"}]}, gates=[{"name": "slo"}])
+    commits = [
+        repository.commit(
+            "Sell apples", shop=shop(namespace), target=target("apples"), canary=gated, evidence=evidence_of(prom)
+        )
+    ]
+
+    def phase() -> str:
+        return str((namespace.get("canary", "pricing").get("status") or {}).get("phase", ""))
+
+    def stepping() -> bool:
+        return phase() == "Stepping"
+
+    with application(namespace, repository, RESPECT) as app:
+        app.synced(commits[0])
+        app.is_healthy("Healthy", seconds=120)
+        namespace.wait_for("the Canary at rest", lambda: phase() == "Stable" or None)
+        with app.recorded() as seen:
+            commits.append(repository.commit("Sell pears", target=target("pears")))
+            namespace.wait_for("the step", stepping)
+            app.compare()
+            app.shows("Canary", "pricing", "Healthy", seconds=150)
+            app.synced(commits[1])
+
+            commits.append(repository.commit("Sell plums", target=target("plums")))
+            namespace.wait_for("the step", stepping)
+            prom.lines = "errors 0.5\n"
+            namespace.wait_for("the rollback", lambda: phase() == "Failed" or None)
+            app.is_healthy("Degraded")
+            app.compare()
+            app.synced(commits[2])
+
+            prom.lines = "errors 0.002\n"
+            repository.git("revert", "--no-edit", "HEAD")
+            commits.append(repository.push("Have pears again"))
+            app.synced(commits[3])
+            app.is_healthy("Healthy")
+            app.compare()
+        history = app.status()["history"]
+
+    assert [row["revision"] for row in history] == commits
+    assert [word for word in told(seen) if word[1] == "Synced"] == [(commit, "Synced") for commit in commits]
+    for number, (commit, word) in enumerate(told(seen)):
+        assert word in ("Synced", "OutOfSync")
+        # A commit that is not applied yet is a difference; once it has been applied there is none.
+        assert word == "Synced" or (commit, "Synced") not in told(seen)[:number], told(seen)
+    operations = {row["operationState"]["startedAt"]: row["operationState"] for row in seen if "operationState" in row}
+    assert [operation["syncResult"]["revision"] for _, operation in sorted(operations.items())] == commits
+
+
+def told(seen: list[Manifest]) -> list[tuple[str, str]]:
+    """Commits and what was said of them, one after the other; what was said twice in a row is there once."""
+    rows: list[tuple[str, str]] = []
+    for status in seen:
+        row = status["sync"]["revision"], status["sync"]["status"]
+        if rows[-1:] != [row]:
+            rows.append(row)
+    return rows

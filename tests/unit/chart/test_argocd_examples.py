@@ -1,4 +1,4 @@
-"""The examples of argocd/examples: what the CRDs of Argo CD and Flux allow, their projects, their waves, and overlays that build."""
+"""The examples of argocd/examples: what the CRDs of Argo CD and Flux allow, projects, waves, and overlays that build."""
 
 from __future__ import annotations
 

@@ -65,6 +65,11 @@ def _kept_able(m: Moment) -> tuple[CanaryAction, ...]:
     return keep_held(m) or grow_target(m)
 
 
+def _sized(m: Moment) -> tuple[CanaryAction, ...]:
+    """The candidate grows with a target that is made larger meanwhile."""
+    return scale(m, m.status.weight).actions if m.routed else ()
+
+
 def _release(m: Moment) -> tuple[CanaryAction, ...]:
     """The target may go on to the revision that it states, as that one is trusted."""
     target = m.scene.target
@@ -159,7 +164,7 @@ def _progress(m: Moment) -> timedelta:
 def previewing(m: Moment, evidence: Evidence) -> Doing:
     """The preview route leads to the candidate, and the checks look at it."""
     traffic = move(m, NOTHING)
-    actions = (*keep_held(m), *traffic.actions, *evidence.looks)
+    actions = (*keep_held(m), *_sized(m), *traffic.actions, *evidence.looks)
     return Doing(m.status, actions, CanaryReason.ANALYSING, "checks before the switch", evidence.wake_at)
 
 
@@ -171,7 +176,7 @@ def stepping(m: Moment, evidence: Evidence) -> Doing:
     words = f"step {(m.status.step or 0) + 1}/{len(m.steps)} at {in_words(m.step_share)}"
     if m.share == m.step_share:
         traffic = move(m, m.step_share)
-        actions = (*keep_held(m), *traffic.actions, *evidence.looks)
+        actions = (*keep_held(m), *_sized(m), *traffic.actions, *evidence.looks)
         hold = m.since + length(step.hold, DEFAULT_HOLD)
         wake = _soonest(evidence.wake_at, hold if hold > m.now else None)
         return Doing(m.status, actions, CanaryReason.ANALYSING, words, wake)
@@ -202,7 +207,7 @@ def _rising(m: Moment, point: str, share: Share, words: str) -> Doing:
 def approving(m: Moment, evidence: Evidence) -> Doing:
     """All has passed; a person has to let it in. The analysis goes on."""
     traffic = move(m, m.share)
-    actions = (*keep_held(m), *traffic.actions, *evidence.looks)
+    actions = (*keep_held(m), *_sized(m), *traffic.actions, *evidence.looks)
     return Doing(m.status, actions, CanaryReason.AWAITING_APPROVAL, "waits for promote", evidence.wake_at)
 
 
@@ -217,7 +222,7 @@ def switching(m: Moment, _: Evidence) -> Doing:
     called = call(m, "BeforePromotion")  # the last step may have had the weight of the switch
     traffic = move(m, top)
     status = m.status.model_copy(update={"hooks": called.records})
-    return Doing(status, (*keep_held(m), *traffic.actions, *called.actions), CanaryReason.ANALYSING, words)
+    return Doing(status, (*keep_held(m), *_sized(m), *traffic.actions, *called.actions), CanaryReason.ANALYSING, words)
 
 
 def watching(m: Moment, evidence: Evidence) -> Doing:
@@ -234,7 +239,7 @@ def _kept(m: Moment, evidence: Evidence, wanted: timedelta, words: str) -> Doing
     traffic = move(m, m.share)
     end = m.since + wanted
     wake = _soonest(evidence.wake_at, end if end > m.now else None)
-    actions = (*keep_held(m), *traffic.actions, *evidence.looks)
+    actions = (*keep_held(m), *_sized(m), *traffic.actions, *evidence.looks)
     return Doing(m.status, actions, CanaryReason.ANALYSING, f"{words}, {format_duration(wanted)}", wake)
 
 

@@ -119,6 +119,19 @@ def test_copies_come_before_requests_and_end_with_their_step() -> None:
     assert world.status.stable_revision == "v2"
 
 
+@pytest.mark.parametrize("phase", [P.PREVIEWING, P.STEPPING, P.WATCHING])
+def test_the_candidate_grows_with_a_target_that_is_made_larger_meanwhile(phase: P) -> None:
+    world = started(**BLUE_GREEN if phase is P.PREVIEWING else {})
+    world.git("v2")
+    world.run(until=phase)
+    world.scale(5)
+    world.run(until=P.PROMOTING)
+    assert world.ours is not None
+    assert world.ours.replicas == 5
+    world.run()
+    assert (world.status.phase, world.status.stable_revision) == (P.STABLE, "v2")
+
+
 def test_a_target_that_its_autoscaler_made_small_is_large_again_before_it_gets_the_requests_back() -> None:
     world = started()
     world.autoscaled = 5

@@ -185,6 +185,6 @@ def test_the_commits_of_the_revisions_are_shown_and_what_was_done_in_git() -> No
     shown = [line for line in lines if "commit of" in line or "write-back" in line]
     assert shown == [
         "  commit of stable: aaaaaaaa: no  [31mright",
-        "  commit of candidate: bbbbbbbb, Asha, 12:00:00: Sell apples",
+        "  commit of candidate: bbbbbbbb, Asha, 2026-03-01 12:00:00 UTC: Sell apples",
         "  write-back of xxx: Pushed: cccccccc on main",
     ]

@@ -38,7 +38,8 @@ class Kubectl:
             found = self.get(*words)
         except ClusterError:
             return False
-        return any(c["type"] == type_ and c["status"] == "True" for c in found.get("status", {}).get("conditions", []))
+        conditions = (found.get("status") or {}).get("conditions") or ()  # of a new CRD they are null
+        return any(row["type"] == type_ and row["status"] == "True" for row in conditions)
 
     def wait(self, what: str, type_: str, *words: str, timeout: float = 60) -> None:
         """Wait until an object, which need not exist yet, has the condition."""

@@ -25,7 +25,7 @@ from sluice.kube.client import KubeClient
 from sluice.kube.errors import KubeError
 from sluice.kube.resources import GATEWAY_CLASSES, GATEWAYS
 
-FIRST_PORT = 20300
+FIRST_PORT = 20320
 PROGRAMMED_WITHIN = 60.0
 _API = "gateway.networking.k8s.io/v1"
 

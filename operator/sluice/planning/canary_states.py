@@ -60,7 +60,7 @@ def keep_held(m: Moment) -> tuple[CanaryAction, ...]:
     return (HoldTarget(target.name, target.uid, target.resource_version),)
 
 
-def _kept_able(m: Moment) -> tuple[CanaryAction, ...]:
+def _able_to_take_back(m: Moment) -> tuple[CanaryAction, ...]:
     """The target stays on its old pods, and is large enough to take the requests back."""
     return keep_held(m) or grow_target(m)
 
@@ -126,7 +126,7 @@ def stable(m: Moment, _: Evidence) -> Doing:
 def failed(m: Moment, _: Evidence) -> Doing:
     """The revision failed. The old pods serve, and the target is held, until the spec changes."""
     status, traffic = _withdrawing(m)
-    return Doing(status, (*_kept_able(m), *traffic.actions), wake_at=traffic.wake_at)
+    return Doing(status, (*_able_to_take_back(m), *traffic.actions), wake_at=traffic.wake_at)
 
 
 # -- on the way up ----------------------------------------------------------------------------------------------------
@@ -137,7 +137,9 @@ def holding(m: Moment, _: Evidence) -> Doing:
     problem = blocked(m)
     if problem is not None:
         status, traffic = _withdrawing(m)
-        return Doing(status, (*_kept_able(m), *traffic.actions), problem.reason, problem.message, traffic.wake_at)
+        return Doing(
+            status, (*_able_to_take_back(m), *traffic.actions), problem.reason, problem.message, traffic.wake_at
+        )
     if m.status.paused is not None:
         return Doing(m.status, (), CanaryReason.PAUSED, "paused before it starts")
     called = call(m, "BeforeRollout")
@@ -286,7 +288,7 @@ def rolling_back(m: Moment, _: Evidence) -> Doing:
     late = m.since + limit if any_share(m) else None
     return Doing(
         status,
-        (*traffic.actions, *_kept_able(m), *(called.actions if called is not None else ())),
+        (*traffic.actions, *_able_to_take_back(m), *(called.actions if called is not None else ())),
         wake_at=_soonest(traffic.wake_at, late if late is not None and late > m.now else None),
         overdue_at=late,
         overdue=CanaryReason.ROLLBACK_SLOW,
@@ -296,7 +298,7 @@ def rolling_back(m: Moment, _: Evidence) -> Doing:
 def restarting(m: Moment, _: Evidence) -> Doing:
     """Another revision: the requests go back, the candidate goes, and it begins anew."""
     status, traffic = _withdrawing(m)
-    return Doing(status, (*_kept_able(m), *traffic.actions), wake_at=traffic.wake_at)
+    return Doing(status, (*_able_to_take_back(m), *traffic.actions), wake_at=traffic.wake_at)
 
 
 def leaving(m: Moment, _: Evidence) -> Doing:

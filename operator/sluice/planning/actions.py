@@ -113,6 +113,8 @@ class TakeLook:
     """Values of the references in its query."""
     known: Tally
     """What to go on from where nothing is remembered."""
+    begin: datetime | None = None
+    """Requests that were counted before are about something else."""
 
 
 Action = CreatePod | StopPod | TakeLook | AdoptRun | CancelRun | CreateRevision | DeleteRevision | CreateRun | DeleteRun

@@ -264,7 +264,7 @@ def _looks(
         if due > moment.now:
             continue
         key = (moment.status.stage, view.uid, view.generation, check.name)
-        looks.append(TakeLook(subject, key, check, _values(moment, use), tally))
+        looks.append(TakeLook(subject, key, check, _values(moment, use), tally, moment.status.started_at))
     return tuple(looks), wake_at
 
 

@@ -77,6 +77,8 @@ class RequestsQuestion:
     """Of Latency."""
     min_requests: int = 1
     """Fewer within the window are no evidence."""
+    begin: datetime | None = None
+    """What was counted before is about something else, and no window reaches back to it."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,16 @@ class Unaskable(Exception):
 # -- the question -----------------------------------------------------------------------------------------------------
 
 
-def ask(check: Check, values: Mapping[str, Json], escape: Callable[[str], str], now: datetime) -> Question:
+def ask(
+    check: Check,
+    values: Mapping[str, Json],
+    escape: Callable[[str], str],
+    now: datetime,
+    begin: datetime | None = None,
+) -> Question:
     """The question of `check` at `now`, its references filled from `values` ({"args.service": ...}).
+
+    Requests that were counted before `begin` are left out, where a window could reach back to them.
 
     Every value goes through `escape`, the source's way to write a text inside quotes. Where a reference stands outside
     quotes there is nothing that could hold a value in, so there it may only be of letters, digits and _.:/%~@-. Raises
@@ -137,7 +147,7 @@ def ask(check: Check, values: Mapping[str, Json], escape: Callable[[str], str], 
     """
     metric = check.on_metric
     if metric.requests is not None and metric.query is None:
-        return Question("", now, max_age=_max_age(metric), requests=_requests(metric.requests, values))
+        return Question("", now, max_age=_max_age(metric), requests=_requests(metric.requests, values, begin))
     if metric.query is None or metric.requests is not None:
         raise Unaskable("exactly one of query, requests is needed")
     quoted = [match.span() for match in _QUOTES.finditer(metric.query) if match[0][0] in "\"'`"]
@@ -160,7 +170,7 @@ def ask(check: Check, values: Mapping[str, Json], escape: Callable[[str], str], 
     return Question(text, now, parse_duration(metric.range.window), _step(metric), _max_age(metric))
 
 
-def _requests(requests: Requests, values: Mapping[str, Json]) -> RequestsQuestion:
+def _requests(requests: Requests, values: Mapping[str, Json], begin: datetime | None) -> RequestsQuestion:
     """The question that is built in, about the Service that the canary's values name."""
     named = "canary.service" if requests.of == "Stable" else "canary.candidate"
     namespace, service = values.get("canary.namespace"), values.get(named)
@@ -174,6 +184,7 @@ def _requests(requests: Requests, values: Mapping[str, Json]) -> RequestsQuestio
         window=_window(requests),
         quantile=QUANTILE if requests.quantile is None else requests.quantile,
         min_requests=requests.min_requests or 1,
+        begin=begin,
     )
 
 

@@ -139,7 +139,7 @@ class Measurer:
         try:
             reader_spec, secrets = await self._ready(namespace, name, source)
             reader = build(reader_spec, secrets, self._http, self._scrapes)
-            question = ask(check, action.values, reader.escape, at)
+            question = ask(check, action.values, reader.escape, at, action.begin)
             limit = min(parse_duration(reader_spec.timeout or DEFAULT_TIMEOUT).total_seconds(), 60.0)
             try:
                 async with asyncio.timeout(limit + 1):

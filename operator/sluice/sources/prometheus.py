@@ -14,6 +14,7 @@ about style, are passed over.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -95,7 +96,8 @@ class PrometheusReader:
         tracks = _tracks(self._proxy, self._proxy.key(asked.namespace, asked.service), series)
         # The oldest of them, since what a replica has counted that is no longer scraped is not known.
         newest = a_moment(min(track.newest for track in tracks), "the time of a sample")
-        return measured(asked, [track.over(window) for track in tracks], newest)
+        begin = asked.begin.timestamp() if asked.begin is not None else -math.inf
+        return measured(asked, [track.over(window, track.newest - begin) for track in tracks], newest)
 
     async def _asked(self, how: str, query: str, form: Mapping[str, str]) -> tuple[Series, ...]:
         return self._series(await self._access.post_form(f"{self._address}/api/v1/{how}", {"query": query, **form}))

@@ -6,6 +6,8 @@ It answers `requests` of a check, and no query. The increments come from the scr
 
 from __future__ import annotations
 
+import math
+
 from sluice.api.metric_source import Proxy
 from sluice.planning.metrics import Question, Series
 from sluice.sources.access import Access
@@ -34,5 +36,6 @@ class ProxyReader:
         if asked is None:
             raise BadQuery("a proxy answers no query: use requests instead, or a source that has a query language")
         key, window = self._proxy.key(asked.namespace, asked.service), asked.window.total_seconds()
-        growths = await self._scrapes.growths(self._access, self._proxy, self._urls, key, window)
+        longest = (question.at - asked.begin).total_seconds() if asked.begin is not None else math.inf
+        growths = await self._scrapes.growths(self._access, self._proxy, self._urls, key, window, longest)
         return (measured(asked, growths, question.at),)

@@ -2,7 +2,7 @@
 
     counted(proxy, samples)             -> {key: Counts}   the counters of one scrape, by Service
     Track.add(at, counts)                                  scrapes of one proxy in order, restarts evened out
-    Track.over(window)                  -> Growth | None   what was added within the window; None: not covered yet
+    Track.over(window, longest)         -> Growth | None   what was added within the window; None: not covered yet
     measured(question, growths, at)     -> Series          the number that was asked for, or why it is no evidence
 
 A counter that is not there counts as 0, so that the first failure counts; it has to be known, though, that the proxy was
@@ -170,14 +170,17 @@ class Track:
                 kept.append(page)
         self._pages = [*kept, self._pages[-1]]
 
-    def over(self, window: float) -> Growth | None:
-        """What was added from `window` seconds before the newest scrape, or a little earlier; None: it is not known."""
+    def over(self, window: float, longest: float = math.inf) -> Growth | None:
+        """What was added from `window` seconds before the newest scrape, or a little earlier; None: it is not known.
+
+        `longest`: how many seconds before the newest scrape it may begin at most.
+        """
         start = bisect_right(self._pages, self.newest - window, key=lambda page: page[0]) - 1
         if start < 0:
             return None
         at, total = self._pages[start]
         seconds = self.newest - at
-        if seconds > window + STRETCH:
+        if seconds > min(window + STRETCH, longest):
             return None
         return Growth(self._pages[-1][1].minus(total), seconds)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import re
 import socket
 import time
@@ -40,9 +41,15 @@ class Scrapes:
         self._names: dict[tuple[str, int], tuple[float, tuple[str, ...]]] = {}
 
     async def growths(
-        self, access: Access, proxy: ProxySeries, urls: tuple[str, ...], service: str, window: float
+        self,
+        access: Access,
+        proxy: ProxySeries,
+        urls: tuple[str, ...],
+        service: str,
+        window: float,
+        longest: float = math.inf,
     ) -> list[Growth | None]:
-        """What was added to the counters of `service` (a key) within `window` seconds, at each replica of the proxy.
+        """What was added to the counters of `service` (a key) within `window` seconds (at most `longest`), at each replica.
 
         All are scraped for it. Raises SourceError, also when only one does not answer: what it has counted is unknown.
         """
@@ -57,7 +64,7 @@ class Scrapes:
         except SourceError:
             self._names.clear()  # perhaps a replica has gone
             raise
-        return [target.over(service, window) for target in targets]
+        return [target.over(service, window, longest) for target in targets]
 
     async def _of(self, access: Access, proxy: ProxySeries, url: str) -> list[_Target]:
         """Every address behind the host of `url`."""
@@ -160,9 +167,9 @@ class _Target:
         if not task.cancelled():
             task.exception()  # those who waited have been told
 
-    def over(self, service: str, window: float) -> Growth | None:
-        """What was added within `window` seconds."""
-        return self._watched[service].track.over(window)
+    def over(self, service: str, window: float, longest: float) -> Growth | None:
+        """What was added within `window` seconds, at most `longest`."""
+        return self._watched[service].track.over(window, longest)
 
     async def _take(self) -> None:
         page = await self.access.send("GET", self._url, accept="text/plain;version=0.0.4")

@@ -546,6 +546,7 @@ class World:
         look = Look(self.now, self.metric, value, f"{value} of 1" if value is not None else "no answer")
         known = self.tallies.get(action.key, action.known)
         self.tallies[action.key] = known.with_look(look, limits_of(action.check))
+        assert action.begin == self.status.started_at, "what an earlier candidate did is not held against this one"
         for route in scene.routes:
             assert route.settled, "what is measured is what was asked for"
             assert route.preview or round(route.share) == self.status.weight

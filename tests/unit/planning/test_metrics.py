@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -162,6 +163,8 @@ def test_what_is_built_in_is_asked_of_a_service_of_the_canary(
 ) -> None:
     question = ask(check(**metric), CANARY, escape, AT)
     assert question == Question("", AT, max_age=timedelta(seconds=max_age), requests=asked)
+    begun = ask(check(**metric), CANARY, escape, AT, AT)
+    assert begun.requests == replace(asked, begin=AT)
 
 
 @pytest.mark.parametrize(

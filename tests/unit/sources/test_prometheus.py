@@ -284,6 +284,16 @@ async def test_counters_that_say_nothing_are_no_evidence(
     assert why in series.doubt
 
 
+@pytest.mark.parametrize(("seconds", "values"), [(7, [0.5]), (6, [0.5]), (5.9, [])])
+async def test_samples_from_before_are_about_something_else(
+    seconds: float, values: list[float], back_end: BackEnd, http: Http
+) -> None:
+    back_end.say(matrix(witness(-7, -6, -1), STEADY, requests("500", (-1, 50))))
+    series = await measure(back_end, http, begin=AT - timedelta(seconds=seconds))
+    assert [point.value for point in series.points] == values
+    assert bool(series.doubt) is not bool(values)
+
+
 async def test_a_replica_that_is_no_longer_scraped_makes_the_answer_stale(back_end: BackEnd, http: Http) -> None:
     back_end.say(matrix(witness(-7, -6, -1), STEADY, witness(-10, -4, instance="gone")))
     series = await measure(back_end, http)

@@ -135,6 +135,17 @@ async def test_looks_at_a_short_distance_share_a_window(back_end: BackEnd, http:
     assert series.points[0].value == pytest.approx(3 / 43)
 
 
+async def test_after_a_pause_what_an_earlier_candidate_did_is_not_counted(
+    back_end: BackEnd, http: Http, clock: Turning
+) -> None:
+    failed, recovered = page({OK: 10, BAD: 10}), page({OK: 30, BAD: 10})
+    asked = question(begin=AT - timedelta(seconds=2.5))
+    series = await looks(back_end, http, clock, page({}), failed, distance=3, asked=asked)
+    assert "no history yet" in series.doubt
+    series = await looks(back_end, http, clock, page({}), failed, recovered, distance=2, asked=asked)
+    assert series.points[0].value == 0
+
+
 @pytest.mark.parametrize(
     ("pages", "why"),
     [

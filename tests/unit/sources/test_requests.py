@@ -139,6 +139,12 @@ def test_a_window_that_is_not_covered_has_no_increments(pages: list[tuple[float,
     assert track(*pages).over(1) is None
 
 
+@pytest.mark.parametrize(("longest", "grown"), [(2, 4), (3, 4), (1.9, None), (1, None)])
+def test_a_window_does_not_reach_back_behind_what_it_is_about(longest: float, grown: float | None) -> None:
+    growth = track((0, 100), (8, 105), (10, 109)).over(1, longest)
+    assert (growth.counts.requests if growth is not None else None) == grown
+
+
 def test_a_reset_of_any_counter_is_one_of_all() -> None:
     made = Track()
     made.add(0, Counts(100, 50, (1, INF), (90, 100)))

@@ -6,9 +6,9 @@ Has a Git repository of its own at the Git server of the add-on argocd, and two 
     the pricing example       with its Canary, at rest
     a good version            let in step by step and promoted, without a failed request at the client
     a failing version         rolled back; the Application is Degraded and says why
-    the revert of it          Healthy and Synced again
+    its revert                by the operator, as the Canary's `spec.writeBack` asks for; Healthy and Synced again
 
-After each push it tells the times from the push on. Ends with 0 only when all of this came about. KEEP=1 leaves everything there.
+It tells the times from each push on. Ends with 0 only when all of this came about. KEEP=1 leaves everything there.
 """
 
 import json
@@ -66,15 +66,18 @@ class Repository:
     def push(self) -> "Commit":
         """Push what is committed. What an earlier demo left in the repository is replaced."""
         self.git("push", "--quiet", "--force", self.url, "main")
+        return self._pushed()
+
+    def pull(self) -> "Commit | None":
+        """What somebody else has pushed since; None when nobody has."""
+        before = self.git("rev-parse", "HEAD")
+        self.git("pull", "--quiet", "--ff-only", self.url, "main")
+        return self._pushed() if self.git("rev-parse", "HEAD") != before else None
+
+    def _pushed(self) -> "Commit":
         made = Commit(self.git("rev-parse", "HEAD"), time.monotonic())
-        print(f"   0.0 s  pushed {made.id[:8]} {self.git('log', '-1', '--format=%s')}", flush=True)
+        print(f"   0.0 s  pushed {made.id[:8]} {self.git('log', '-1', '--format=%s, by %an')}", flush=True)
         return made
-
-
-def revert(repository: Repository, commit: "Commit") -> "Commit":
-    """Take a commit back in Git, as a person would."""
-    repository.git("revert", "--no-edit", commit.id)
-    return repository.push()
 
 
 @dataclass
@@ -167,8 +170,7 @@ def demo_gitops(repository: Repository) -> list[str]:
     _follow(first, nothing, lambda look: look.is_well(first), "Healthy")
     url = demo_canary.gateway(HOST)
     lines.append(_good(repository, url))
-    failing, line = _failing(repository, url)
-    return [*lines, line, _reverted(repository, url, failing)]
+    return [*lines, *_failing(repository, url)]
 
 
 def _flights(repository: Repository) -> str:
@@ -212,45 +214,51 @@ def _good(repository: Repository, url: str) -> str:
     )
 
 
-def _failing(repository: Repository, url: str) -> tuple[Commit, str]:
+def _failing(repository: Repository, url: str) -> list[str]:
     _heading("a failing version is committed")
     before = _look(PRICING)
     with Clients(url, HOST) as clients:
         commit = repository.commit("Release the failing version", "pricing", _pricing("failing", drain="6"))
-        _follow(commit, before, lambda look: look.health == "Degraded" or look.ended_after(before), "Degraded")
-        ended = _follow(commit, before, lambda look: look.ended_after(before), "the rollout is over")
+        why: list[str] = []
+
+        def taken_back(look: Look) -> bool:
+            if look.health == "Degraded":
+                commit.note("Degraded", look.reason)
+                why.append(look.reason)
+            if look.canary.get("writeBack", {}).get("state") == "Pushed":
+                commit.note(REVERTED)
+            return {"Degraded", BACK, REVERTED} <= commit.times.keys()
+
+        _follow(commit, before, taken_back, "taken back")
+        revert = _until("the operator's revert", repository.pull)
+        restored = _follow(revert, before, lambda look: look.is_well(revert), "Healthy")
+        commit.note("Healthy again")
+    _require_ours(repository, commit, revert, restored)
     met = clients.met()
-    (requests, failed), (seen, _) = met["all"], met.get("failing", (0, 0))
+    (requests, failed), (seen, wrong) = met["all"], met.get("failing", (0, 0))
     print(f"{requests} requests, {seen} met the failing version, {failed} failed")
-    if (ended.phase, ended.canary.get("reason")) != ("Failed", "GateFailed"):
-        raise DemoError(f"the failing version: {ended.canary.get('reason')}: {ended.canary.get('message', '')}")
-    if ended.health != "Degraded" or not ended.reason:
-        raise DemoError(f"after the rollback Argo CD says {ended.health}, for the reason: {ended.reason or 'none'}")
-    if not ended.synced_at(commit):
-        raise DemoError(f"after the rollback the Application is not Synced at {commit.id[:8]}")
-    line = (
+    if failed != wrong:
+        raise DemoError(f"{failed - wrong} requests failed that did not meet the failing version; all: {met}")
+    return [
         f"a failing version: Synced after {_times(commit, 'Synced')}, first pod of the candidate after "
         f"{_times(commit, POD)}, rolled back after {_times(commit, BACK)}; {seen} of {requests} requests met it, "
-        f"{failed} failed; Degraded: {ended.reason}"
-    )
-    return commit, line
+        f"{failed} failed; Degraded: {why[0]}",
+        f"its revert, {revert.id[:8]} by the operator: in Git after {_times(commit, REVERTED)}, Synced "
+        f"{_times(revert, 'Synced')} later; Healthy again {_times(commit, 'Healthy again')} after the failing commit",
+    ]
 
 
-def _reverted(repository: Repository, url: str, failing: Commit) -> str:
-    _heading("the failing version is reverted in Git")
-    before = _look(PRICING)
-    with Clients(url, HOST) as clients:
-        commit = revert(repository, failing)
-        _follow(commit, before, lambda look: look.is_well(commit), "Healthy")
-    met = clients.met()
-    requests, failed = met["all"]
-    print(f"{requests} requests, {failed} failed")
-    if failed or set(met) != {"all", "good"}:
-        raise DemoError(f"during the revert {failed} of {requests} requests failed; these versions answered: {met}")
-    return (
-        f"its revert: Synced after {_times(commit, 'Synced')}, Healthy after {_times(commit, 'Healthy')}; "
-        f"0 of {requests} requests failed"
-    )
+def _require_ours(repository: Repository, failing: "Commit", revert: "Commit", seen: Look) -> None:
+    """The revert is the operator's: its trailers and the Canary say so, and it leaves what was there before. Raises DemoError."""
+    written = seen.canary.get("writeBack") or {}
+    if (written.get("state"), written.get("commit")) != ("Pushed", revert.id):
+        raise DemoError(f"the Canary should say that {revert.id[:8]} was pushed: {written}")
+    trailers = repository.git("log", "-1", "--format=%(trailers)")
+    print("\n".join(f"          {line}" for line in trailers.splitlines()))
+    if f"Sluice-Reverts: {failing.id}" not in trailers or "Signed-off-by: " not in trailers:
+        raise DemoError(f"{revert.id[:8]} should have the trailers of a revert: {trailers}")
+    if repository.git("diff", f"{failing.id}~", revert.id):
+        raise DemoError(f"{revert.id[:8]} is not the state before {failing.id[:8]}")
 
 
 # -- what is committed and applied ------------------------------------------------------------------------------------
@@ -260,6 +268,8 @@ def _pricing(version: str, *, drain: str) -> list[Object]:
     """The example as it is kept in Git with Argo CD: its route names both backends, and states defaults (docs/gitops.md)."""
     documents = demo_canary.manifests(version, HOST, drain)
     for document in documents:
+        if document["kind"] == "Canary":
+            document["spec"]["writeBack"] = {"branch": "main", "onRollback": "Revert"}
         if document["kind"] == "HTTPRoute":
             gateway = {"group": "gateway.networking.k8s.io", "kind": "Gateway"}
             document["spec"]["parentRefs"] = [{**gateway, **parent} for parent in document["spec"]["parentRefs"]]
@@ -311,6 +321,7 @@ def _clean_up() -> None:
 # -- what is seen -----------------------------------------------------------------------------------------------------
 
 POD, BACK = "first pod of the candidate", "weight 0: all requests go to the old version again"
+REVERTED = "reverted in Git by the operator"
 
 
 def _follow(commit: Commit, before: Look, over: Callable[[Look], bool], what: str) -> Look:

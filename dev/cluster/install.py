@@ -13,6 +13,8 @@ from dev.cluster.settings import CHECKOUT
 
 NAMESPACE = "sluice-system"
 RELEASE = "sluice"
+_ARGOCD = "argocd"
+"""The namespace of Applications, where there are any."""
 _CRDS = CHECKOUT / "crds"
 _CHART = CHECKOUT / "charts" / "sluice"
 _VALUES = Path(__file__).parent / "values.yaml"
@@ -41,6 +43,8 @@ def operator(kubectl: Kubectl, helm: Path, kubeconfig: Path, image: str, gate_im
     repository, _, tag = image.rpartition(":")
     policy = "Never" if repository.startswith("localhost/") else "IfNotPresent"
     settings = {"image.repository": repository, "image.tag": tag, "image.pullPolicy": policy, "gates.image": gate_image}
+    if kubectl("get", "namespace", _ARGOCD, "--ignore-not-found", "--output=name"):
+        settings["gitops.argocd.namespace"] = _ARGOCD
     with progress.part(f"install the operator: {image}"):
         run(
             [

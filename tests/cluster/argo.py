@@ -1,5 +1,6 @@
 """The add-on argocd as its users see it: a repository of one's own, an Application of it, its health, and actions on resources."""
 
+import copy
 import json
 import os
 import subprocess
@@ -75,8 +76,19 @@ class Repository:
         self.folder = folder / name
         self.folder.mkdir(parents=True)
         self.git("init", "--quiet", "--initial-branch=main")
-        for key, value in {"user.name": "Anna Test", "user.email": "anna@example.com"}.items():
-            self.git("config", key, value)
+        self._sign("Anna Test", "anna@example.com")
+
+    def desk(self, folder: Path) -> "Repository":
+        """A clone of what is pushed by now, of another person."""
+        self.git("clone", "--quiet", self.url, str(folder))
+        made = copy.copy(self)
+        made.folder = folder
+        made._sign("Ravi Test", "ravi@example.com")
+        return made
+
+    def _sign(self, name: str, email: str) -> None:
+        self.git("config", "user.name", name)
+        self.git("config", "user.email", email)
 
     def git(self, *words: str) -> str:
         """What git says in the working tree."""
@@ -102,6 +114,11 @@ class Repository:
         self.git("commit", "--quiet", "--allow-empty", "-m", message)
         self.git("push", "--quiet", self.url, "main")
         return self.git("rev-parse", "HEAD")
+
+    def heads(self) -> dict[str, str]:
+        """The branches that are pushed, each with its newest commit."""
+        rows = [line.split() for line in self.git("ls-remote", "--heads", self.url).splitlines()]
+        return {ref.removeprefix("refs/heads/"): commit for commit, ref in rows}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
 """Rollouts in which the operator is ended after everything that it does: none of it is done twice, left out or out of turn.
 
-The same rollout is done undisturbed before, to compare with. Needs the add-on gateway, and the operator for itself.
+The same rollout is done undisturbed before, to compare with. Needs the add-ons gateway and argocd, and the operator for itself.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cluster.argo import Repository
 from tests.cluster.boundaries import MOST, Boundaries, Boundary
 from tests.cluster.kit import Manifest, Namespace
 from tests.cluster.rollouts import SOURCE, Rollouts, canary, check, gate, met
@@ -89,16 +91,24 @@ async def test_a_good_version_is_promoted_whatever_the_operator_was_at(
     assert not rollouts.namespace.all_of("deployments", "sluice.dev/candidate=pricing")
 
 
-async def test_a_bad_version_is_rolled_back_whatever_the_operator_was_at(
-    rollouts: Rollouts, boundaries: Boundaries
+@pytest.mark.argocd
+async def test_a_bad_version_is_rolled_back_and_reverted_in_git_whatever_the_operator_was_at(
+    rollouts: Rollouts, boundaries: Boundaries, tmp_path: Path
 ) -> None:
-    first = install(rollouts, canary={"steps": [{"weight": 50, "hold": "10m"}]})
+    repository = Repository(rollouts.namespace.name, tmp_path)
+    write_back = {"repository": repository.url, "branch": "main", "onRollback": "Revert"}
+    first = install(rollouts, canary={"steps": [{"weight": 50, "hold": "10m"}]}, writeBack=write_back)
     route = rollouts.weights()
+    commit(rollouts, repository, "good")
+    commit(rollouts, repository, "failing")
     await rollout(rollouts, boundaries, "failing", "5", ending=False)
     undisturbed = boundaries.done()
+    rollouts.namespace.wait_for("the revert", lambda: written(rollouts) == "Pushed")
     rollouts.release("good", PRICING_DRAIN="5")
     rollouts.rests("Reverted")
 
+    repository.git("pull", "--quiet", repository.url, "main")
+    bad = commit(rollouts, repository, "failing again")
     status, reports = await rollout(rollouts, boundaries, "failing", "6", ending=True)
     assert boundaries.problems == []
     require_all(undisturbed, boundaries.done())
@@ -110,6 +120,22 @@ async def test_a_bad_version_is_rolled_back_whatever_the_operator_was_at(
     assert set().union(*failures) == {"500"}, "what the version did, and nothing else"
     assert rollouts.load(60).as_json()["versions"].keys() == {"good"}
     assert rollouts.namespace.get("deployment", "pricing")["spec"]["paused"], "held on the old pods"
+    rollouts.namespace.wait_for("the revert", lambda: written(rollouts) == "Pushed")
+    repository.git("pull", "--quiet", repository.url, "main")
+    subjects = repository.git("log", "--format=%s", f"{bad}..HEAD").splitlines()
+    assert subjects == ['Revert "Release failing again"'], "once"
+
+
+def commit(rollouts: Rollouts, repository: Repository, version: str) -> str:
+    """Commit a version, and have the target say that what comes next is from there. The commit's id."""
+    made = repository.commit(f"Release {version}", version={"version": version})
+    rollouts.namespace.kubectl("annotate", "--overwrite", "deployment/pricing", f"sluice.dev/commit={made}")
+    return made
+
+
+def written(rollouts: Rollouts) -> str:
+    """What came of the write-back."""
+    return str((rollouts.status().get("writeBack") or {}).get("state", ""))
 
 
 def test_a_canary_takes_over_and_gives_back_whatever_the_operator_was_at(

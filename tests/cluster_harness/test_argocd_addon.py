@@ -53,7 +53,7 @@ def webhook() -> Iterator[Webhook]:
 
 @pytest.fixture
 def server(tmp_path: Path, webhook: Webhook) -> Iterator[GitServer]:
-    with GitServer(0, tmp_path / "git", f"http://127.0.0.1:{webhook.server_port}/api/webhook") as made:
+    with GitServer("127.0.0.1", 0, tmp_path / "git", f"http://127.0.0.1:{webhook.server_port}/api/webhook") as made:
         threading.Thread(target=made.serve_forever, daemon=True).start()
         yield made
         made.shutdown()
@@ -113,7 +113,7 @@ def test_each_push_is_told(server: GitServer, work: Path, webhook: Webhook) -> N
 
 
 def test_a_push_succeeds_when_nobody_can_be_told(tmp_path: Path, work: Path) -> None:
-    with GitServer(0, tmp_path / "git", "http://127.0.0.1:9/api/webhook") as server:
+    with GitServer("127.0.0.1", 0, tmp_path / "git", "http://127.0.0.1:9/api/webhook") as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         git(work, "push", "--quiet", f"{server.url}/flights.git", "main")
         assert git(work, "ls-remote", f"{server.url}/flights.git", "main").split()[0] == git(work, "rev-parse", "HEAD")

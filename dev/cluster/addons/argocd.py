@@ -1,10 +1,11 @@
 """argocd: a real Argo CD as processes of this machine, with a Git server that tells it of each push.
 
-The application controller, the repo-server, the API server and Debian's Redis listen on loopback only, and reach the cluster by
-its kubeconfig. Applications name the cluster as `https://kubernetes.default.svc`, as they do everywhere, and lie in the
-namespace `argocd`. It is configured by this checkout's argocd/argocd-cm.yaml.
+The application controller, the repo-server, the API server and Debian's Redis listen on loopback only, the Git server on the
+bridge of a local cluster, which nothing but this machine reaches. They reach the cluster by its kubeconfig. Applications name it
+as `https://kubernetes.default.svc`, as they do everywhere, and lie in the namespace `argocd`. It is configured by this
+checkout's argocd/argocd-cm.yaml.
 
-    Git       push to `http://127.0.0.1:GIT_PORT/NAME.git`; the first push makes the repository
+    Git       push to `git_url(settings)/NAME.git`; the first push makes the repository. On a local cluster pods reach it too
     API       `http://127.0.0.1:PORT`, without a web UI
     accounts  `admin`, and `viewer`, which may run no action; `password(settings, ACCOUNT)`
 
@@ -23,7 +24,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from dev.cluster import packages, progress
+from dev.cluster import network, packages, progress
 from dev.cluster.addons.context import Context
 from dev.cluster.commands import run, wait_until
 from dev.cluster.errors import ClusterError
@@ -55,16 +56,13 @@ def url(settings: Settings) -> str:
 
 
 def git_url(settings: Settings) -> str:
-    """What the URLs of repositories begin with: add `/NAME.git`."""
-    return f"http://127.0.0.1:{settings.ports.argocd_git}"
+    """What the URLs of repositories begin with: add `/NAME.git`. Raises ClusterError where the add-on is not up."""
+    return f"http://{_kept(_home(settings) / 'git-address')}:{settings.ports.argocd_git}"
 
 
 def password(settings: Settings, account: str) -> str:
     """The password of one of ACCOUNTS. Raises ClusterError where the add-on is not up."""
-    file = _password_file(settings, account)
-    if not file.exists():
-        raise ClusterError("the add-on argocd is not up: run `python3 -m dev.cluster up --addons argocd`")
-    return file.read_text()
+    return _kept(_password_file(settings, account))
 
 
 def up(context: Context) -> None:
@@ -178,10 +176,12 @@ def _start(context: Context) -> None:
     for name, own in flags.items():
         program = context.toolbox.path("argocd", name)
         start(name, [program, *common, *own], env=environment, reads=[context.cluster.kubeconfig])
+    address = network.NODE_ADDRESS if context.cluster.name == "local" else "127.0.0.1"
+    (home / "git-address").write_text(address)
     start(
         "argocd-git",
         [
-            *(sys.executable, _GIT_SERVER, str(ports.argocd_git), home / "git"),
+            *(sys.executable, _GIT_SERVER, address, str(ports.argocd_git), home / "git"),
             f"{url(settings)}/api/webhook",
         ],
         reads=[_GIT_SERVER, _GIT_HOOK],
@@ -242,6 +242,12 @@ def _keep(settings: Settings, account: str, text: str) -> None:
     file = _password_file(settings, account)
     file.touch(mode=0o600)
     file.write_text(text)
+
+
+def _kept(file: Path) -> str:
+    if not file.exists():
+        raise ClusterError("the add-on argocd is not up: run `python3 -m dev.cluster up --addons argocd`")
+    return file.read_text()
 
 
 def _password_file(settings: Settings, account: str) -> Path:

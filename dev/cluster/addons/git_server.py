@@ -1,8 +1,8 @@
 """Git over HTTP for the add-on argocd: git's own `git http-backend` behind a small server. A program of its own, and of the
-standard library only: python3 git_server.py PORT FOLDER WEBHOOK
+standard library only: python3 git_server.py ADDRESS PORT FOLDER WEBHOOK
 
-A repository is made by the first push to `http://127.0.0.1:PORT/NAME.git`. After each push its post-receive hook, which
-is git_hook.py, tells WEBHOOK. Anybody on this machine may read and push; it listens on loopback only.
+A repository is made by the first push to `http://ADDRESS:PORT/NAME.git`. After each push its post-receive hook, which
+is git_hook.py, tells WEBHOOK. Whoever reaches ADDRESS may read and push: it is one that only this machine and its pods reach.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class GitServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, port: int, folder: Path, webhook: str) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+    def __init__(self, address: str, port: int, folder: Path, webhook: str) -> None:
+        super().__init__((address, port), _Handler)
         self.folder = folder
         self._making = threading.Lock()
         hooks = folder.with_name(f"{folder.name}-hooks")
@@ -41,7 +41,12 @@ class GitServer(ThreadingHTTPServer):
         hook = hooks / "post-receive"
         hook.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{_HOOK}" "{webhook}" "{self.url}"\n')
         hook.chmod(0o755)
-        settings = {"http.receivepack": "true", "core.hooksPath": str(hooks), "safe.directory": "*"}
+        settings = {
+            "http.receivepack": "true",
+            "uploadpack.allowFilter": "true",
+            "core.hooksPath": str(hooks),
+            "safe.directory": "*",
+        }
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("GIT_")},
             "GIT_PROJECT_ROOT": str(folder),
@@ -54,7 +59,7 @@ class GitServer(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """What the URLs of its repositories begin with."""
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"http://{self.server_address[0]!s}:{self.server_port}"
 
     def make(self, name: str) -> None:
         """See to it that there is a repository of this name."""
@@ -141,9 +146,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(part)
 
 
-def main(port: str, folder: str, webhook: str) -> None:
+def main(address: str, port: str, folder: str, webhook: str) -> None:
     """Serve until it is ended."""
-    GitServer(int(port), Path(folder), webhook).serve_forever()
+    GitServer(address, int(port), Path(folder), webhook).serve_forever()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,200 @@
+"""A rollback takes its commit back in Git, and Argo CD applies that. Needs the add-ons argocd and gateway."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.argo import Repository, application
+from tests.cluster.kit import Manifest, Namespace
+from tests.cluster.prometheus import Prometheus, prometheus
+from tests.cluster.shop import RESPECT, canary, evidence_of, shop, target
+
+pytestmark = [pytest.mark.argocd, pytest.mark.gateway]
+
+STEPS = {"steps": [{"weight": 50, "hold": "4s"}]}
+
+
+@pytest.fixture
+def prom(namespace: Namespace, tmp_path: Path) -> Iterator[Prometheus]:
+    with prometheus(namespace, tmp_path) as made:
+        made.lines = "errors 0.002\n"
+        made.wait_for("errors", 0.002)
+        yield made
+
+
+def status(namespace: Namespace) -> Manifest:
+    return dict(namespace.get("canary", "pricing").get("status") or {})
+
+
+def phase_is(namespace: Namespace, *phases: str, seconds: float = 150) -> Manifest:
+    """The status of the Canary, once it is in one of the phases."""
+
+    def look() -> Manifest | None:
+        found = status(namespace)
+        return found if found.get("phase") in phases else None
+
+    return namespace.wait_for(f"the canary to be {' or '.join(phases)}", look, seconds=seconds)
+
+
+def written(namespace: Namespace, seconds: float = 90) -> Manifest:
+    """What came of the write-back."""
+
+    def look() -> Manifest | None:
+        record: Manifest = status(namespace).get("writeBack") or {}
+        return record if record.get("state") in ("Pushed", "NotNeeded", "Failed") else None
+
+    return namespace.wait_for("the end of the write-back", look, seconds=seconds)
+
+
+def trailers(repository: Repository, commit: str) -> dict[str, str]:
+    """The trailers of a commit that the operator made."""
+    lines = repository.git("log", "-1", "--format=%(trailers:only,unfold)", commit).splitlines()
+    return dict(line.split(": ", 1) for line in lines if line)
+
+
+@contextmanager
+def one_who_pushes(repository: Repository, folder: Path) -> Iterator[list[str]]:
+    """A person at another desk, who commits notes for as long as this lasts; their commits."""
+    over, made, desk = threading.Event(), list[str](), repository.desk(folder)
+
+    def push() -> None:
+        while not over.wait(0.2):
+            made.append(f"Note {len(made) + 1}")
+            desk.git("commit", "--quiet", "--allow-empty", "-m", made[-1])
+            while desk.heads()["main"] != desk.git("rev-parse", "HEAD"):
+                desk.git("pull", "--quiet", "--rebase")  # somebody else was first
+                with suppress(AssertionError):
+                    desk.git("push", "--quiet", desk.url, "main")
+
+    thread = threading.Thread(target=push, daemon=True)
+    thread.start()
+    try:
+        yield made
+    finally:
+        over.set()
+        thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_a_bad_release_is_reverted_in_git_beside_people_who_push_and_argo_cd_applies_the_revert(
+    namespace: Namespace, tmp_path: Path, prom: Prometheus
+) -> None:
+    repository = Repository(namespace.name, tmp_path / "work")
+    write_back = {"branch": "main", "onRollback": "Revert", "path": "target.yaml"}
+    good = repository.commit(
+        "Sell apples",
+        shop=shop(namespace),
+        target=target("apples"),
+        canary=canary(canary=STEPS, gates=[{"name": "slo"}], writeBack=write_back),
+        evidence=evidence_of(prom),
+    )
+    with application(namespace, repository, RESPECT) as app:
+        app.synced(good)
+        app.is_healthy("Healthy", seconds=120)
+        first = phase_is(namespace, "Stable")
+        assert first["stableCommit"]["id"] == good
+        assert first["stableCommit"]["author"] == "Anna Test <anna@example.com>"
+        assert first["stableCommit"]["message"] == "Sell apples"
+        assert first["stableCommit"]["repository"] == repository.url
+
+        bad = repository.commit("Sell pears", target=target("pears"))
+        phase_is(namespace, "Stepping")
+        with one_who_pushes(repository, tmp_path / "desk") as notes:
+            namespace.wait_for("a push of somebody else", lambda: len(notes) > 1)
+            prom.lines = "errors 0.5\n"
+            record = written(namespace)
+        assert record["state"] == "Pushed", record
+        repository.git("pull", "--quiet", repository.url, "main")
+        made = repository.git("log", "--format=%s", f"{bad}..HEAD").splitlines()
+        assert sorted(made) == sorted([*notes, 'Revert "Sell pears"'])
+        assert repository.git("diff", good, "HEAD", "--", "target.yaml") == ""
+        told = trailers(repository, record["commit"])
+        assert told["Sluice-Canary"] == f"{namespace.name}/pricing"
+        assert told["Sluice-Reverts"] == bad
+        assert told["Sluice-Reason"].startswith("GateFailed: slo: ")
+        assert told["Signed-off-by"]
+        assert namespace.event("pricing", "WrittenBack")["message"] == record["message"]
+
+        head = repository.git("rev-parse", "HEAD")
+        app.synced(head)
+        app.shows("Canary", "pricing", "Healthy", seconds=120)
+        app.is_healthy("Healthy")
+        last = phase_is(namespace, "Stable")
+        assert last["stableRevision"] == first["stableRevision"]
+        assert repository.heads() == {"main": head}
+
+
+def test_a_revert_is_put_on_a_branch_for_a_person(namespace: Namespace, tmp_path: Path, prom: Prometheus) -> None:
+    """Without Argo CD: the target itself says which commit it is from."""
+    repository = Repository(namespace.name, tmp_path / "work")
+
+    def labelled(word: str, commit: str) -> Manifest:
+        made = target(word)
+        made["metadata"]["annotations"] = {"sluice.dev/commit": commit, "sluice.dev/repository": repository.url}
+        return made
+
+    good = repository.commit("Sell apples", target=target("apples"))
+    write_back = {"branch": "main", "onRollback": "RevertBranch"}
+    namespace.apply(
+        *shop(namespace),
+        *evidence_of(prom),
+        labelled("apples", good),
+        canary(canary=STEPS, gates=[{"name": "slo"}], writeBack=write_back),
+    )
+    phase_is(namespace, "Stable")
+    bad = repository.commit("Sell pears", target=target("pears"))
+    namespace.apply(labelled("pears", bad))
+    phase_is(namespace, "Stepping")
+    prom.lines = "errors 0.5\n"
+    record = written(namespace)
+    assert record["state"] == "Pushed", record
+    branch = f"sluice/revert-{bad[:8]}"
+    assert repository.heads() == {"main": bad, branch: record["commit"]}
+    repository.git("fetch", "--quiet", repository.url, branch)
+    assert repository.git("diff", good, "FETCH_HEAD") == ""
+    assert phase_is(namespace, "Failed")["reason"] == "GateFailed"
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        pytest.param(
+            "https://git.example.com/shop.git",
+            "is not one that the operator may use",
+            id="a repository that is not allowed",
+        ),
+        pytest.param("{url}-gone.git", "", id="a repository that is not there"),
+    ],
+)
+def test_what_cannot_be_written_back_is_said_and_the_rollback_is_done(
+    namespace: Namespace, tmp_path: Path, prom: Prometheus, url: str, says: str
+) -> None:
+    repository = Repository(namespace.name, tmp_path / "work")
+    asked = url.format(url=repository.url.removesuffix(".git"))
+    commits = [repository.commit(f"Sell {word}", target=target(word)) for word in ("apples", "pears")]
+
+    def labelled(word: str, commit: str) -> Manifest:
+        made = target(word)
+        made["metadata"]["annotations"] = {"sluice.dev/commit": commit}
+        return made
+
+    write_back = {"repository": asked, "branch": "main", "onRollback": "Revert"}
+    namespace.apply(
+        *shop(namespace),
+        *evidence_of(prom),
+        labelled("apples", commits[0]),
+        canary(canary=STEPS, gates=[{"name": "slo"}], writeBack=write_back),
+    )
+    phase_is(namespace, "Stable")
+    namespace.apply(labelled("pears", commits[1]))
+    phase_is(namespace, "Stepping")
+    prom.lines = "errors 0.5\n"
+    phase_is(namespace, "Failed")
+    record = written(namespace)
+    assert record["state"] == "Failed", record
+    assert says in record["message"]
+    assert namespace.event("pricing", "WriteBackFailed")["message"] == record["message"]
+    assert repository.heads() == {"main": commits[1]}

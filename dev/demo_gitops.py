@@ -29,6 +29,7 @@ from dev import demo, demo_canary
 from dev.cluster.addons import argocd
 from dev.cluster.settings import Settings
 from dev.demo_canary import Clients, DemoError
+from dev.reading import Api, api_of
 
 NAME = "gitops-demo"
 """Of the repository; the Applications and namespaces are this with `-` and the example's name."""
@@ -347,12 +348,10 @@ def _follow(commit: Commit, before: Look, over: Callable[[Look], bool], what: st
 
 def _look(name: str) -> Look:
     application = _get(argocd.NAMESPACE, "applications.argoproj.io", name).get("status") or {}
-    rows = json.loads(_kubectl("get", "canaries,pods,httproutes", "-n", name, "-o", "json"))["items"]
-    canary = next((row.get("status") or {} for row in rows if row["kind"] == "Canary"), {})
-    pods = [row["metadata"] for row in rows if row["kind"] == "Pod"]
-    backends = [
-        row for route in rows if route["kind"] == "HTTPRoute" for row in route["spec"]["rules"][0]["backendRefs"]
-    ]
+    api = _api()
+    canary = next((row.get("status") or {} for row in api.all_of(name, "canaries")), {})
+    pods = [row["metadata"] for row in api.all_of(name, "pods")]
+    backends = [row for route in api.all_of(name, "httproutes") for row in route["spec"]["rules"][0]["backendRefs"]]
     return Look(
         application,
         canary,
@@ -378,8 +377,11 @@ def _times(commit: Commit, what: str) -> str:
 
 
 def _get(namespace: str, kind: str, name: str) -> Object:
-    found: Object = json.loads(_kubectl("get", kind, name, "-n", namespace, "-o", "json"))
-    return found
+    return _api().get(namespace, kind, name)
+
+
+def _api() -> Api:
+    return api_of(Path(os.environ["KUBECONFIG"]))
 
 
 def _heading(text: str) -> None:

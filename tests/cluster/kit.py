@@ -1,6 +1,5 @@
 """What cluster tests say: a namespace of their own, the manifests of steps and pipelines, and waiting for a condition."""
 
-import json
 import os
 import re
 import subprocess
@@ -15,6 +14,8 @@ from typing import Any, TypeVar
 import pytest
 import yaml
 
+from dev.reading import Manifest, api_of
+
 ROOT = Path(__file__).parents[2]
 BUSYBOX = "localhost/sluice/busybox:1"
 OPERATOR_NAMESPACE = "sluice-system"
@@ -27,7 +28,6 @@ endpoint the Service's address may for a moment leave the machine, and a proxy o
 certificate of ours that is not trusted says something else, and is a failure."""
 OUTAGE_SECONDS = 120.0
 
-Manifest = dict[str, Any]
 Seen = TypeVar("Seen")
 
 HELD = "trap 'exit 0' USR1; trap 'exit 143' TERM; while :; do sleep 0.2; done"
@@ -72,13 +72,11 @@ class Namespace:
 
     def get(self, kind: str, name: str) -> Manifest:
         """One object. Fails when it is not there."""
-        found: Manifest = json.loads(self.kubectl("get", kind, name, "-o", "json").stdout)
-        return found
+        return api_of(self.kubeconfig).get(self.name, kind, name)
 
     def all_of(self, kind: str, selector: str = "") -> list[Manifest]:
         """All objects of a kind."""
-        found: list[Manifest] = json.loads(self.kubectl("get", kind, "-l", selector, "-o", "json").stdout)["items"]
-        return found
+        return api_of(self.kubeconfig).all_of(self.name, kind, selector)
 
     def run(self, pipeline: str, name: str = "", **spec: Any) -> str:
         """Create a PipelineRun; its name."""

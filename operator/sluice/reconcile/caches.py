@@ -245,6 +245,14 @@ class Caches:
     http_routes: Store[RouteRow]
     grpc_routes: Store[RouteRow]
 
+    def target_of(self, view: CanaryView) -> DeploymentRow | None:
+        """The target of a canary; without a spec that can be read, what was adopted before."""
+        if view.spec is not None:
+            found = self.deployments.get(view.namespace, view.spec.target.name)
+        else:
+            found = next(iter(self.deployments.by_index(BY_CANARY, (view.namespace, view.name))), None)
+        return found if found is not None and not found.deleting else None
+
     def routes(self, kind: str) -> Store[RouteRow]:
         """The routes of a kind."""
         return self.grpc_routes if kind == "GRPCRoute" else self.http_routes

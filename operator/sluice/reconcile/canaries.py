@@ -142,7 +142,7 @@ class Canaries:
     def _route_changed(self, kind: str, change: Change[RouteRow]) -> None:
         namespace, name = change.key
         for view in self._caches.canaries.by_index(BY_ROUTE, (namespace, kind, name)):
-            self._observer.memory(view.uid).routes.pop((kind, name), None)
+            self._observer.memory(view.uid).routes.refused.pop((kind, name), None)
             self._add(Key(CANARY, namespace, view.name))
 
     def _gate_changed(self, change: Change[GateView]) -> None:

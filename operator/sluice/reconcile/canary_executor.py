@@ -40,7 +40,8 @@ from sluice.planning.candidate import (
     template_hash,
 )
 from sluice.reconcile.caches import Caches
-from sluice.reconcile.canary_observer import CanaryObserver, before_of, wish
+from sluice.reconcile.canary_observer import CanaryObserver
+from sluice.reconcile.canary_routes import before_of, wish
 from sluice.reconcile.commits import Commits
 from sluice.reconcile.hooks import Hooks
 from sluice.reconcile.measurer import Measurer
@@ -281,7 +282,7 @@ class CanaryExecutor:
         resource = GRPC_ROUTES if action.kind == "GRPCRoute" else HTTP_ROUTES
         row = store.get(view.namespace, action.route)
         route = row.obj if row is not None else None
-        problems = self._observer.memory(view.uid).routes
+        problems = self._observer.memory(view.uid).routes.refused
         place = (action.kind, action.route)
         for left in reversed(range(TRIES)):
             if route is None:
@@ -315,7 +316,7 @@ class CanaryExecutor:
 
     def _patch_of(self, view: CanaryView, action: SetWeights, route: Mapping[str, Any]) -> Patch:
         rules = {(kind, name): rule for kind, name, rule, _ in steered(view.spec, view.status.routes)}
-        pair = self._observer.pair(view, route, rules.get((action.kind, action.route)))
+        pair = self._observer.routes.pair(view, route, rules.get((action.kind, action.route)))
         if pair is None:
             return ()
         router, before = ROUTERS[action.kind], before_of(action.before)

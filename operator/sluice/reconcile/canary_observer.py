@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sluice.api import names
-from sluice.api.canary import CanarySpec, Config, Match
+from sluice.api.canary import Config
 from sluice.api.canary_status import CanaryPhase
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
-from sluice.kube.errors import Forbidden, KubeError, NotFound
-from sluice.kube.resources import AUTOSCALERS, CONFIG_MAPS, GATEWAY_CLASSES, GATEWAYS, REPLICA_SETS, SECRETS
+from sluice.kube.errors import KubeError, NotFound
+from sluice.kube.resources import AUTOSCALERS, CONFIG_MAPS, REPLICA_SETS, SECRETS
 from sluice.planning.canary_commits import application_of
 from sluice.planning.canary_scene import (
     SLOT_PHASES,
@@ -23,46 +23,23 @@ from sluice.planning.canary_scene import (
     Dependency,
     HookResult,
     Origin,
-    RouteView,
     ServicesView,
-    Share,
     TargetView,
 )
-from sluice.planning.canary_spec import gate_names, is_routed, mirrors, service_name, steered
+from sluice.planning.canary_spec import gate_names, is_routed, service_name
 from sluice.planning.candidate import autoscales, candidate_labels, picks, revision_of, same_rules, template_hash
 from sluice.planning.views import GateView
-from sluice.reconcile.caches import BY_CANARY, BY_CANDIDATE, BY_NAMESPACE, UNDER_WAY, Caches
+from sluice.reconcile.caches import BY_CANDIDATE, BY_NAMESPACE, UNDER_WAY, Caches
+from sluice.reconcile.canary_routes import RouteMemory, RouteObserver
 from sluice.reconcile.commits import Commits
 from sluice.reconcile.measurer import Measurer
 from sluice.reconcile.workloads import DeploymentRow, controller_of
-from sluice.routing import gateway_status
-from sluice.routing.base import (
-    Backend,
-    Before,
-    Condition,
-    Cookie,
-    Header,
-    HeaderPattern,
-    Pair,
-    Router,
-    RoutingError,
-    Seen,
-    Standing,
-    Wish,
-)
-from sluice.routing.registry import ROUTERS
 
 CONFIG_SECONDS: Final = 10.0
 """How long the content of a config that was read counts as current."""
 
-GATEWAY_SECONDS: Final = 60.0
-"""How long what was read of a GatewayClass counts as current."""
-
 AUTOSCALER_SECONDS: Final = 10.0
 """How long what was read of an autoscaler counts as current."""
-
-RouteKey = tuple[str, str, str]
-"""Namespace, kind and name."""
 
 
 class ConfigsUnreadable(Exception):
@@ -73,12 +50,9 @@ class ConfigsUnreadable(Exception):
 class Memory:
     """What is known of a canary beside the API server: refusals, and the content of its configs."""
 
-    routes: dict[tuple[str, str], str] = field(default_factory=dict)
-    """Why a route could not be changed, by kind and name."""
+    routes: RouteMemory = field(default_factory=RouteMemory)
     candidate: str = ""
     """Why the candidate could not be made."""
-    gateways: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = field(default_factory=dict)
-    """When the class of a Gateway was read, on the monotonic clock, and what it said."""
     autoscaler: tuple[float, AutoscalerView | None] | None = None
     """When the autoscalers were read, on the monotonic clock, and the target's."""
     configs: tuple[float, str] | None = None
@@ -105,6 +79,7 @@ class CanaryObserver:
         self._measurer = measurer
         self._at_once = at_once
         self._memories: dict[str, Memory] = {}
+        self.routes = RouteObserver(client, caches, clock)
 
     def memory(self, uid: str) -> Memory:
         """What is remembered of a canary."""
@@ -118,12 +93,12 @@ class CanaryObserver:
         """All that the canary is judged by. Raises ConfigsUnreadable, KubeError."""
         memory = self.memory(view.uid)
         configs = await self.configs(view, memory)
-        row = self.target_row(view)
+        row = self._caches.target_of(view)
         return CanaryScene(
             canary=view,
             target=await self._target(view, row, configs) if row is not None else None,
             candidate=self._candidate(view),
-            routes=await self._routes(view, memory),
+            routes=await self.routes.look(view, memory.routes),
             autoscaler=await self._autoscaler(view, row, memory),
             services=self._services(view, row),
             foreign=memory.candidate or self._foreign(view, row),
@@ -139,14 +114,6 @@ class CanaryObserver:
         )
 
     # -- target and candidate ---------------------------------------------------------------------------
-
-    def target_row(self, view: CanaryView) -> DeploymentRow | None:
-        """The target; without a spec that can be read, what was adopted before."""
-        if view.spec is not None:
-            found = self._caches.deployments.get(view.namespace, view.spec.target.name)
-        else:
-            found = next(iter(self._caches.deployments.by_index(BY_CANARY, (view.namespace, view.name))), None)
-        return found if found is not None and not found.deleting else None
 
     async def _target(self, view: CanaryView, row: DeploymentRow, configs: str) -> TargetView:
         revision = revision_of(row.template, configs)
@@ -237,7 +204,7 @@ class CanaryObserver:
             memory.autoscaler = now, _autoscaler_of(found, row.name)
         return memory.autoscaler[1]
 
-    # -- Services and routes ----------------------------------------------------------------------------
+    # -- Services ----------------------------------------------------------------------------
 
     def _services(self, view: CanaryView, target: DeploymentRow | None) -> ServicesView:
         if view.spec is None or target is None:
@@ -256,111 +223,6 @@ class CanaryObserver:
             selects=stable is None or not stable.selector or picks(dict(stable.selector), dict(target.labels)),
         )
 
-    async def _routes(self, view: CanaryView, memory: Memory) -> list[RouteView]:
-        found = []
-        for kind, name, rule, preview in steered(view.spec, view.status.routes):
-            row = self._caches.routes(kind).get(view.namespace, name)
-            if row is None:
-                continue
-            pair = self.pair(view, row.obj, rule)
-            lacking = "" if preview else await self._lacking(view, memory, kind, row.obj)
-            found.append(self._route(view, memory, kind, row.obj, pair, preview=preview, lacking=lacking))
-        return found
-
-    def _route(
-        self,
-        view: CanaryView,
-        memory: Memory,
-        kind: str,
-        route: Mapping[str, Any],
-        pair: Pair | None,
-        *,
-        preview: bool,
-        lacking: str,
-    ) -> RouteView:
-        router, name = ROUTERS[kind], route["metadata"]["name"]
-        record = next((row.before for row in view.status.routes if (row.kind, row.name) == (kind, name)), None)
-        said = router.answer(route)
-        message = memory.routes.get((kind, name), "") or (said.message if said.standing is Standing.REFUSED else "")
-        before, seen, as_matched = None, None, False
-        if pair is not None:
-            try:
-                untouched = router.remember(route, pair)
-                before = untouched.dump()
-                if record is None:  # what cannot be done is said before anything is
-                    router.steer(route, pair, wish(Share(0, matched=True), view.spec), untouched)
-            except RoutingError as error:
-                if record is None and router.seen(route, pair).weights:
-                    message = message or str(error)
-            known = before_of(record or before)
-            seen = router.seen(route, pair, known)
-            as_matched = seen.matched > 0 and _as_matched(router, route, pair, seen, view.spec, known)
-        share = round(seen.most) if seen is not None and seen.weights else None
-        mirrors = set(seen.mirrors) if seen is not None else set()
-        return RouteView(
-            name=name,
-            kind=kind,
-            preview=preview,
-            resource_version=route["metadata"]["resourceVersion"],
-            stable=None if share is None else 100 - share,
-            candidate=None if share is None else share,
-            settled=said.standing is Standing.ACCEPTED and not message,
-            even=seen is not None and len(set(seen.weights)) <= 1,
-            matched=seen is not None and seen.matched > 0,
-            as_matched=as_matched,
-            mirror=None if len(mirrors) > 1 else next(iter(mirrors), 0),
-            lacking=lacking,
-            before=before,
-            message=message,
-        )
-
-    async def _lacking(self, view: CanaryView, memory: Memory, kind: str, route: Mapping[str, Any]) -> str:
-        """What a gateway of the route does not claim, of what the spec asks for. Raises KubeError."""
-        wishes = [] if view.spec is None else [Wish(mirror=percent) for percent in mirrors(view.spec)]
-        needed = sorted({feature for one in wishes for feature in ROUTERS[kind].features(one)})
-        if not needed:
-            return ""
-        now = self._clock.monotonic()
-        for parent in (route.get("spec") or {}).get("parentRefs") or ():
-            if (parent.get("kind") or "Gateway") != "Gateway":
-                continue
-            gateway = parent.get("namespace") or view.namespace, parent["name"]
-            known = memory.gateways.get(gateway)
-            if known is None or now - known[0] >= GATEWAY_SECONDS:
-                known = memory.gateways[gateway] = now, await self._gateway_class(*gateway)
-            found = known[1]
-            if found is not None and (missing := gateway_status.lacking(found, needed)):
-                return f"GatewayClass {found['metadata']['name']} does not claim to support {', '.join(missing)}"
-        return ""
-
-    async def _gateway_class(self, namespace: str, name: str) -> Mapping[str, Any] | None:
-        """The class of a Gateway; None when either does not exist: the route's own status says so."""
-        try:
-            gateway = await self._client.get(GATEWAYS, namespace, name)
-            return await self._client.get(GATEWAY_CLASSES, None, gateway["spec"]["gatewayClassName"])
-        except NotFound:
-            return None
-        except Forbidden:
-            return {"metadata": {"name": f"of Gateway {namespace}/{name}, which cannot be read,"}}
-
-    def pair(self, view: CanaryView, route: Mapping[str, Any], rule: str | None) -> Pair | None:
-        """Between whom a route divides requests: by the port at which it names the target's Service."""
-        if view.spec is None:
-            service, candidate = self._names_without_spec(view)
-        else:
-            service, candidate = service_name(view.spec), names.candidate_name(view.spec.target.name)
-        for row in (route.get("spec") or {}).get("rules") or ():
-            for backend in row.get("backendRefs") or ():
-                if backend.get("name") == service and backend.get("port"):
-                    port = int(backend["port"])
-                    return Pair(Backend(service, port), Backend(candidate, port), rule)
-        return None
-
-    def _names_without_spec(self, view: CanaryView) -> tuple[str, str]:
-        target = self.target_row(view)
-        name = target.name if target is not None else ""
-        return name, names.candidate_name(name)
-
     # -- what judges it ---------------------------------------------------------------------------------
 
     def _gates(self, view: CanaryView) -> dict[str, GateView]:
@@ -378,7 +240,7 @@ class CanaryObserver:
 
     def _is_stable(self, view: CanaryView) -> bool:
         """Whether a canary rests, and its target states no other revision that has not been seen yet."""
-        target = self.target_row(view)
+        target = self._caches.target_of(view)
         if view.status.phase is not CanaryPhase.STABLE or target is None:
             return False
         return bool(view.spec and view.spec.configs) or target.template == view.status.stable_revision
@@ -412,35 +274,6 @@ class CanaryObserver:
         return [config.kind, config.name, found.get("data"), found.get("binaryData")]
 
 
-def wish(share: Share, spec: CanarySpec | None) -> Wish:
-    """What a router is asked for."""
-    matches = spec.canary.match if share.matched and spec is not None and spec.canary is not None else ()
-    return Wish(share.weight, tuple(_condition(one) for one in matches), share.mirror)
-
-
-def _condition(match: Match) -> Condition:
-    if match.cookie is not None:
-        return Cookie(match.cookie.name, match.cookie.value)
-    if match.header is None:
-        raise ValueError("neither header nor cookie")  # refused at admission
-    if match.header.pattern is not None:
-        return HeaderPattern(match.header.name, match.header.pattern)
-    return Header(match.header.name, match.header.value or "")
-
-
-def _as_matched(
-    router: Router, route: Mapping[str, Any], pair: Pair, seen: Seen, spec: CanarySpec | None, before: Before
-) -> bool:
-    """Whether the rules for what matches are those of the spec: with them, and all else as it is, nothing is to be changed."""
-    if seen.weight is None or len(set(seen.mirrors)) > 1:
-        return False
-    asked = Share(seen.weight, matched=True, mirror=next(iter(seen.mirrors), 0))
-    try:
-        return not router.steer(route, pair, wish(asked, spec), before)
-    except RoutingError:
-        return False
-
-
 def _autoscaler_of(found: Sequence[Mapping[str, Any]], target: str) -> AutoscalerView | None:
     theirs = next((one for one in found if autoscales(one, target)), None)
     if theirs is None:
@@ -451,8 +284,3 @@ def _autoscaler_of(found: Sequence[Mapping[str, Any]], target: str) -> Autoscale
         most=theirs["spec"]["maxReplicas"],
         floor=ours["spec"].get("minReplicas", 1) if ours is not None and same_rules(theirs, ours) else None,
     )
-
-
-def before_of(text: str | None) -> Before:
-    """How a route was, as far as it is on record."""
-    return Before.load(text) if text else Before(())

@@ -150,6 +150,10 @@ metric sources name are granted one by one, by gates.credentials.
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch]
+# Requests are given only to pods that their Service leads to already.
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list]
 # A candidate grows by the rules of the target's autoscaler.
 - apiGroups: [autoscaling]
   resources: [horizontalpodautoscalers]

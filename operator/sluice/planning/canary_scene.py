@@ -106,6 +106,8 @@ class TargetView:
     available: int
     least_available: int
     """What a rolling update of it leaves: replicas minus maxUnavailable."""
+    named: bool = True
+    """Whether its Service leads to every pod that is ready: a router finds nobody else."""
     recreate: bool = False
     """Whether its strategy is Recreate: the pods of two versions must not run side by side."""
     configured: bool = True
@@ -136,10 +138,12 @@ class CandidateView:
     replicas: int
     available: int
     deleting: bool
+    named: bool = True
+    """Whether its Service leads to every pod that is ready."""
 
     def up(self, replicas: int) -> bool:
-        """Whether it has so many pods, all of them available."""
-        seen = self.observed_generation >= self.generation and not self.deleting
+        """Whether it has so many pods, all of them available and found by whom its Service leads there."""
+        seen = self.observed_generation >= self.generation and not self.deleting and self.named
         return seen and self.replicas >= replicas and self.available >= self.replicas
 
 
@@ -308,6 +312,8 @@ class CanaryScene:
     """Routes of the spec that exist."""
     autoscaler: AutoscalerView | None = None
     services: ServicesView = field(default_factory=lambda: ServicesView(stable="", found=True))
+    unnamed: str = ""
+    """A pod that is ready, and that its Service does not lead to yet: it does so shortly, and nothing tells of it."""
     foreign: str = ""
     """What is in the way of the candidate: an object of somebody else's with its name, or a refusal of the API server's."""
     gates: Mapping[str, GateView] = field(default_factory=dict)

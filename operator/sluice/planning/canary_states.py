@@ -154,7 +154,7 @@ def preparing(m: Moment, _: Evidence) -> Doing:
         m.status,
         (*keep_held(m), *traffic.actions),
         CanaryReason.CANDIDATE_STARTING,
-        m.scene.foreign or "the candidate's pods start",
+        m.scene.foreign or m.scene.unnamed or "the candidate's pods start",
         wake_at=m.since + _progress(m),
     )
 

@@ -184,7 +184,9 @@ def _stable_takes(moment: Moment) -> bool:
     urgent = moment.phase is CanaryPhase.ROLLING_BACK or not moment.candidate_alive
     if target.replicas == 0:
         return True
-    return target.available > 0 if urgent else target.serving and target.replicas >= moment.wanted_of_target
+    if urgent:
+        return target.available > 0
+    return target.serving and target.named and target.replicas >= moment.wanted_of_target
 
 
 def _stable_has_taken_over(moment: Moment) -> bool:

@@ -29,6 +29,8 @@ from sluice.reconcile.workloads import DeploymentRow, RouteRow, ServiceRow
 from sluice.telemetry.logs import get_logger
 
 CANARY: Final = "Canary"
+UNNAMED_SECONDS: Final = 0.1
+"""When to look again for a pod that its Service does not lead to yet."""
 BEFORE_START: Final = frozenset(CanaryPhase) - SLOT_PHASES - {CanaryPhase.LEAVING, CanaryPhase.GONE}
 """Phases from which a canary may take one of the places for rollouts."""
 
@@ -178,10 +180,11 @@ class Canaries:
             await self._executor.run(self._newest(view), actions)
 
         await self._carry_out(key, cached, plan, act)
+        unwatched = [UNNAMED_SECONDS] if scene.unnamed else []
         if view.spec is not None and view.spec.configs:
-            again = self._clock.now() + timedelta(seconds=CONFIG_SECONDS)
-            return min(plan.wake_at, again) if plan.wake_at is not None else again
-        return plan.wake_at
+            unwatched.append(CONFIG_SECONDS)
+        wakes = [self._clock.now() + timedelta(seconds=seconds) for seconds in unwatched]
+        return min((wake for wake in (plan.wake_at, *wakes) if wake is not None), default=None)
 
     def _newest(self, view: CanaryView) -> CanaryView:
         """The canary with the status that was just written."""

@@ -12,7 +12,7 @@ from sluice.api.canary_status import CanaryPhase
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
 from sluice.kube.errors import KubeError, NotFound
-from sluice.kube.resources import AUTOSCALERS, CONFIG_MAPS, REPLICA_SETS, SECRETS
+from sluice.kube.resources import AUTOSCALERS, CONFIG_MAPS, ENDPOINT_SLICES, PODS, REPLICA_SETS, SECRETS
 from sluice.planning.canary_commits import application_of
 from sluice.planning.canary_scene import (
     SLOT_PHASES,
@@ -28,6 +28,7 @@ from sluice.planning.canary_scene import (
 )
 from sluice.planning.canary_spec import gate_names, is_routed, service_name
 from sluice.planning.candidate import autoscales, candidate_labels, picks, revision_of, same_rules, template_hash
+from sluice.planning.endpoints import unnamed
 from sluice.planning.views import GateView
 from sluice.reconcile.caches import BY_CANDIDATE, BY_NAMESPACE, UNDER_WAY, Caches
 from sluice.reconcile.canary_routes import RouteMemory, RouteObserver
@@ -37,6 +38,9 @@ from sluice.reconcile.workloads import DeploymentRow, controller_of
 
 CONFIG_SECONDS: Final = 10.0
 """How long the content of a config that was read counts as current."""
+
+GIVING_BACK: Final = (CanaryPhase.PROMOTING, CanaryPhase.RETURNING)
+"""Phases after which the target gets the requests back, with other pods than before."""
 
 AUTOSCALER_SECONDS: Final = 10.0
 """How long what was read of an autoscaler counts as current."""
@@ -55,6 +59,10 @@ class Memory:
     """Why the candidate could not be made."""
     autoscaler: tuple[float, AutoscalerView | None] | None = None
     """When the autoscalers were read, on the monotonic clock, and the target's."""
+    named: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By Service: UID and version of its Deployment when it led to every pod that was ready."""
+    unnamed: str = ""
+    """A pod that its Service does not lead to yet."""
     configs: tuple[float, str] | None = None
     """When the configs were read, on the monotonic clock, and the hash of their content."""
 
@@ -94,13 +102,15 @@ class CanaryObserver:
         memory = self.memory(view.uid)
         configs = await self.configs(view, memory)
         row = self._caches.target_of(view)
+        memory.unnamed = ""
         return CanaryScene(
             canary=view,
             target=await self._target(view, row, configs) if row is not None else None,
-            candidate=self._candidate(view),
+            candidate=await self._candidate(view),
             routes=await self.routes.look(view, memory.routes),
             autoscaler=await self._autoscaler(view, row, memory),
             services=self._services(view, row),
+            unnamed=memory.unnamed,
             foreign=memory.candidate or self._foreign(view, row),
             gates=self._gates(view),
             tallies=self._measurer.tallies(view.uid),
@@ -123,6 +133,9 @@ class CanaryObserver:
         if row.paused:
             waits = view.status.phase is CanaryPhase.WAITING
             running = await self._running(row, configs) if waits else view.status.stable_revision
+        named = True
+        if view.spec is not None and is_routed(view.spec) and view.status.phase in GIVING_BACK:
+            named = await self._is_named(view, service_name(view.spec), row)
         unknown = row.configs is None and view.status.stable_revision in (None, revision)
         return TargetView(
             name=row.name,
@@ -141,6 +154,7 @@ class CanaryObserver:
             available=row.available,
             least_available=row.least_available,
             recreate=row.recreate,
+            named=named,
             configured=not configs or row.configs == configs or unknown,
             origin=self._origin(row),
         )
@@ -166,10 +180,12 @@ class CanaryObserver:
         rows = self._caches.deployments.by_index(BY_CANDIDATE, (view.namespace, view.name))
         return next((row for row in rows if row.owner_uid == view.uid), None)
 
-    def _candidate(self, view: CanaryView) -> CandidateView | None:
+    async def _candidate(self, view: CanaryView) -> CandidateView | None:
         row = self.candidate_row(view)
         if row is None:
             return None
+        routed = view.spec is not None and is_routed(view.spec)
+        serves = routed and view.status.phase in SLOT_PHASES and row.available >= row.replicas > 0
         return CandidateView(
             uid=row.uid,
             revision=row.revision,
@@ -178,7 +194,29 @@ class CanaryObserver:
             replicas=row.replicas,
             available=row.available,
             deleting=row.deleting,
+            named=not serves or await self._is_named(view, row.name, row),
         )
+
+    async def _is_named(self, view: CanaryView, service: str, row: DeploymentRow) -> bool:
+        """Whether a Service leads to every pod that is ready. Looked at until it does, after each change of the Deployment.
+
+        Raises KubeError.
+        """
+        memory, found = self.memory(view.uid), self._caches.services.get(view.namespace, service)
+        cached = self._caches.deployments.cached(row.namespace, row.name)
+        state = row.uid, str(cached.resource_version) if cached is not None else ""
+        if found is None or not found.selector or memory.named.get(service) == state:
+            return True
+        selector = ",".join(f"{key}={value}" for key, value in found.selector)
+        pods = await self._client.list(PODS, view.namespace, label_selector=selector)
+        theirs = f"kubernetes.io/service-name={service}"
+        slices = await self._client.list(ENDPOINT_SLICES, view.namespace, label_selector=theirs)
+        waiting = unnamed(pods.items, slices.items)
+        if waiting:
+            memory.unnamed = f'Service "{service}" does not lead to pod {waiting[0]} yet'
+            return False
+        memory.named[service] = state
+        return True
 
     def _foreign(self, view: CanaryView, target: DeploymentRow | None) -> str:
         """An object of somebody else's that has a name of ours."""

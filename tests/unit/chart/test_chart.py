@@ -223,6 +223,7 @@ class TestPermissions:
         ("apps", "controllerrevisions"): {"get", "list", "watch", "create", "delete"},
         ("apps", "deployments"): {"get", "list", "watch", "create", "patch", "delete"},
         ("apps", "replicasets"): {"get", "list"},
+        ("discovery.k8s.io", "endpointslices"): {"list"},
         ("autoscaling", "horizontalpodautoscalers"): {"get", "list", "create", "patch"},
         ("batch", "jobs"): {"get", "create", "delete"},
         ("gateway.networking.k8s.io", "httproutes"): {"get", "list", "watch", "patch"},

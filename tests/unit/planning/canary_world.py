@@ -5,7 +5,7 @@ remembered is gone then. The rules that must hold are checked on the write that 
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -104,6 +104,13 @@ class Pod:
 
     revision: str
     ready: bool = False
+    named: bool = False
+    """Whether the Service leads to it."""
+
+
+def all_named(pods: Iterable[Pod]) -> bool:
+    """Whether the Service leads to all that are ready."""
+    return all(pod.named for pod in pods if pod.ready)
 
 
 @dataclass
@@ -118,7 +125,7 @@ class Target:
     paused: bool = False
     held: bool = False
     replicas: int = 3
-    pods: list[Pod] = field(default_factory=lambda: [Pod("v1", ready=True) for _ in range(3)])
+    pods: list[Pod] = field(default_factory=lambda: [Pod("v1", ready=True, named=True) for _ in range(3)])
 
 
 @dataclass
@@ -226,6 +233,7 @@ class World:
                 replicas=ours.replicas,
                 available=sum(pod.ready for pod in ours.pods),
                 deleting=ours.deleting,
+                named=all_named(ours.pods),
             )
         autoscaler = None
         if self.autoscaled is not None:
@@ -250,6 +258,7 @@ class World:
                 updated=sum(pod.revision == target.revision for pod in target.pods),
                 available=self.available(),
                 least_available=target.replicas - 1,
+                named=all_named(target.pods),
                 origin=Origin(application="pricing") if self.tracked else Origin(),
             ),
             candidate=seen,
@@ -313,7 +322,7 @@ class World:
         if not target.paused:
             for pod in target.pods:
                 if pod.revision != target.revision and (not pod.ready or self.available() >= target.replicas):
-                    pod.revision, pod.ready = target.revision, False
+                    pod.revision, pod.ready, pod.named = target.revision, False, False
                     break
         if ours is not None and ours.deleting:
             self.ours = None
@@ -324,6 +333,11 @@ class World:
         """Pods become ready, if they can."""
         for pod in [*self.target.pods, *(self.ours.pods if self.ours is not None else [])]:
             pod.ready = pod.ready or pod.revision not in self.broken
+
+    def endpoints(self) -> None:
+        """The Services lead to the pods that are ready."""
+        for pod in [*self.target.pods, *(self.ours.pods if self.ours is not None else [])]:
+            pod.named = pod.ready
 
     def router(self) -> None:
         """The router does what the routes state."""
@@ -529,12 +543,17 @@ class World:
         if share.weight > given or (share.matched and not route.matched) or share.mirror > route.mirror:
             assert scene.candidate is not None
             assert scene.candidate.available >= max(1, scene.candidate.replicas), "only to pods that are ready"
+            assert self.ours is not None
+            assert all_named(self.ours.pods), "only to pods that a router finds"
             assert scene.candidate.revision == self.status.candidate_revision
             assert self.status.phase in UP
             failed = {row.revision for row in self.status.failed}
             assert scene.candidate.revision not in failed, "a failed revision gets nothing"
         else:
             assert self.available() >= 1, "only to pods that are ready"
+            lost = self.ours is None or not any(pod.ready for pod in self.ours.pods)
+            urgent = self.status.phase is P.ROLLING_BACK or lost
+            assert urgent or all_named(self.target.pods), "only to pods that a router finds"
         route.stable, route.candidate = 100 - share.weight, share.weight
         route.matched, route.mirror = share.matched, share.mirror
         route.version += 1
@@ -584,6 +603,7 @@ class World:
             before = self._image()
             self.controllers()
             self.kubelet()
+            self.endpoints()
             self.router()
             if self.idle and self._image() == before and self.wake_at is not None:
                 self.now = max(self.now + timedelta(milliseconds=50), self.wake_at)

@@ -443,6 +443,38 @@ def test_a_deleted_canary_gives_everything_back(until: P) -> None:
     assert not any(any(route.stated[1:]) for route in world.routes.values())
 
 
+def test_a_candidate_that_is_ready_gets_nothing_before_its_service_leads_to_it() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.PREPARING)
+    for _ in range(10):
+        world.look()
+        world.controllers()
+        world.kubelet()
+    assert world.ours is not None
+    assert [pod.ready for pod in world.ours.pods] == [True] * 3
+    assert (world.status.phase, world.weights) == (P.PREPARING, [])
+    world.endpoints()
+    world.run()
+    assert (world.status.phase, world.status.stable_revision) == (P.STABLE, "v2")
+
+
+def test_the_target_gets_nothing_back_before_its_service_leads_to_its_new_pods() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.PROMOTING)
+    for _ in range(30):
+        world.look()
+        world.controllers()
+        world.kubelet()
+        world.router()
+    assert all(pod.revision == "v2" and pod.ready for pod in world.target.pods)
+    assert world.weights[-1] == 100
+    world.endpoints()
+    world.run()
+    assert (world.status.phase, world.weights[-1]) == (P.STABLE, 0)
+
+
 def test_a_hold_that_came_too_late_is_reported_and_the_version_is_taken_as_it_is() -> None:
     world = started()
     world.webhook = False

@@ -132,6 +132,10 @@ class Histories(RuleBasedStateMachine):
         self.world.kubelet()
 
     @rule()
+    def services_lead_to_pods(self) -> None:
+        self.world.endpoints()
+
+    @rule()
     def router_follows(self) -> None:
         self.world.router()
 

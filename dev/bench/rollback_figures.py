@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from dev.bench.figures import Figure, percentile
 from dev.bench.requests import Answer
@@ -19,6 +20,8 @@ from dev.bench.requests import Answer
 OK = 200
 BAR = 50
 """Characters of the longest bar of a histogram."""
+MOST_TIMES = 5
+"""Moments that are named of requests that failed."""
 PARTS = ("metric", "write", "proxy", "whole")
 
 
@@ -79,10 +82,18 @@ def fault_of(
 
 
 def strays(answers: Sequence[Answer], candidate: str) -> Figure:
-    """Requests that failed and were not answered by the candidate, by status (0: no answer): nothing should make any."""
-    rows = Counter(answer.status for answer in answers if answer.status != OK and answer.version != candidate)
-    kinds = "".join(f"; {count} with {status}" for status, count in sorted(rows.items()))
-    return Figure("rollback-stray", float(rows.total()), "requests", f"of {len(answers)}{kinds}")
+    """Requests that failed and were not answered by the candidate, by status (0: no answer) and time: nothing should make any."""
+    found = sorted((answer for answer in answers if answer.status != OK and answer.version != candidate), key=_ended)
+    kinds = "".join(
+        f"; {count} with {status}" for status, count in sorted(Counter(one.status for one in found).items())
+    )
+    times = list(dict.fromkeys(f"{datetime.fromtimestamp(one.ended, UTC):%H:%M:%S}" for one in found))
+    when = f"; at {', '.join(times[:MOST_TIMES])}{' and later' if len(times) > MOST_TIMES else ''}" if times else ""
+    return Figure("rollback-stray", float(len(found)), "requests", f"of {len(answers)}{kinds}{when}")
+
+
+def _ended(answer: Answer) -> float:
+    return answer.ended
 
 
 def histogram(samples: Sequence[float], width: float = 0.25) -> str:

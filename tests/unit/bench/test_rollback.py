@@ -69,7 +69,7 @@ def test_failures_that_are_not_the_candidates_are_counted_apart() -> None:
     fault = fault_of(100.0, 101.0, 101.05, [*TIMELINE, *others], candidate=CANDIDATE)
     assert fault.met == 2
     found = strays([*TIMELINE, *others], CANDIDATE)
-    assert (found.value, found.note) == (3, "of 11; 1 with 0; 1 with 500; 1 with 503")
+    assert (found.value, found.note) == (3, "of 11; 1 with 0; 1 with 500; 1 with 503; at 00:01:40, 00:01:45")
     assert strays(TIMELINE, CANDIDATE).value == 0
 
 

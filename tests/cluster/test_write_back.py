@@ -1,4 +1,7 @@
-"""A rollback takes its commit back in Git, and Argo CD applies that. Needs the add-ons argocd and gateway."""
+"""Revisions say which commit they are from; a rollback takes it back in Git, and Argo CD applies that.
+
+Needs the add-ons argocd and gateway.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.argo import Repository, application
-from tests.cluster.kit import Manifest, Namespace
+from tests.cluster.kit import Manifest, Namespace, pipeline, shell
 from tests.cluster.prometheus import Prometheus, prometheus
 from tests.cluster.shop import RESPECT, canary, evidence_of, shop, target
 
@@ -125,6 +128,25 @@ def test_a_bad_release_is_reverted_in_git_beside_people_who_push_and_argo_cd_app
         last = phase_is(namespace, "Stable")
         assert last["stableRevision"] == first["stableRevision"]
         assert repository.heads() == {"main": head}
+
+
+def test_a_pipeline_says_which_commit_its_revision_is_from(namespace: Namespace, tmp_path: Path) -> None:
+    repository = Repository(namespace.name, tmp_path)
+    first = repository.commit("Add the pipeline one", one=pipeline("one", shell("main")))
+
+    def commit() -> Manifest:
+        return dict(namespace.get("pipeline", "one").get("status", {}).get("revisionCommit") or {})
+
+    with application(namespace, repository, "ServerSideApply=true") as app:
+        app.synced(first)
+        namespace.wait_for("the commit", lambda: commit().get("id") == first)
+        assert commit()["author"] == "Anna Test <anna@example.com>"
+        assert commit()["message"] == "Add the pipeline one"
+        assert first[:8] in namespace.kubectl("get", "pipelines", "-o", "wide").stdout
+
+        second = repository.commit("Change it", one=pipeline("one", shell("main", "echo two")))
+        app.synced(second)
+        namespace.wait_for("the next commit", lambda: commit().get("id") == second)
 
 
 def test_a_revert_is_put_on_a_branch_for_a_person(namespace: Namespace, tmp_path: Path, prom: Prometheus) -> None:

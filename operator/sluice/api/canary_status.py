@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from sluice.api.base import Condition, StatusModel, Time, list_map
+from sluice.api.commits import CommitRecord
 from sluice.api.run import CheckTally
 
 
@@ -119,19 +120,6 @@ class HookRecord(StatusModel):
     attempt: int = Field(default=1, description="Number of the attempt, from 1.")
     state: Literal["Called", "Succeeded", "Failed"] = Field(default="Called", description="What is known of it.")
     message: str = Field(default="", description="What it answered.")
-
-
-class CommitRecord(StatusModel):
-    """The commit that a revision comes from, as far as it is known."""
-
-    revision: str = Field(description="The revision.")
-    id: str = Field(default="", description="Id of the commit.")
-    author: str = Field(default="", description="Who wrote it.")
-    message: str = Field(default="", description="First line of its message.")
-    time: Time | None = Field(default=None, description="When it was committed.")
-    repository: str = Field(default="", description="URL of the repository.")
-    path: str = Field(default="", description="Folder in it that Argo CD applies.")
-    problem: str = Field(default="", description="Why no more is known.")
 
 
 class WriteBackRecord(StatusModel):

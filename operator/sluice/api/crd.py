@@ -89,6 +89,7 @@ KINDS = (
             Column("Active", ".status.activeRuns", "Runs under way.", "integer"),
             Column("Next Run", ".status.nextRun", "The next tick of the schedule."),
             Column("Revision", ".status.revision.number", "Number of the current revision.", "integer"),
+            Column("Commit", ".status.commit", "Where the revision comes from.", priority=1),
             Column("Revision Name", ".status.revision.name", "Name of the current revision.", priority=1),
             Column("Message", ".status.conditions[?(@.type=='Ready')].message", "What it says of itself.", priority=1),
             _AGE,

@@ -19,6 +19,7 @@ from sluice.api.base import (
     list_map,
     matching,
 )
+from sluice.api.commits import CommitRecord
 from sluice.api.names import DNS_LABEL, MAX_STEP_NAME
 from sluice.api.pod_template import Opaque, PodTemplate, StringMap, VolumeMount
 
@@ -348,6 +349,10 @@ class DataPipelineStatus(StatusModel):
 
     observed_generation: int | None = Field(default=None, description="Generation of the spec that was acted on.")
     revision: RevisionStatus | None = Field(default=None, description="The current revision.")
+    commit: str | None = Field(
+        default=None, description="Where the revision comes from: the first digits of the commit."
+    )
+    revision_commit: CommitRecord | None = Field(default=None, description="The commit of the revision.")
     schedule: str | None = Field(default=None, description="The schedule in one line.")
     last_tick: Time | None = Field(
         default=None, description="The newest tick that was dealt with, or when the schedule began."

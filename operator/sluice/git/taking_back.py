@@ -11,6 +11,7 @@ from typing import Final, Literal
 from sluice.git.clones import Branch, Clones
 from sluice.git.credentials import NO_CREDENTIAL, Credential
 from sluice.git.errors import Behind, GitError
+from sluice.planning.origins import short
 from sluice.planning.write_back import (
     Entry,
     Found,
@@ -20,7 +21,6 @@ from sluice.planning.write_back import (
     find_revert,
     plan_revert,
     revert_branch,
-    short,
 )
 
 TRIES: Final = 10

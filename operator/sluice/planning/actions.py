@@ -10,6 +10,7 @@ from sluice.api.gate import Check
 from sluice.api.pod_template import PodTemplate
 from sluice.api.reasons import CanaryReason, Reason
 from sluice.api.run import PipelineRunSpec
+from sluice.planning.origins import ReadCommit
 from sluice.planning.verdicts import Tally
 
 StatusT = TypeVar("StatusT", bound=StatusModel)
@@ -117,7 +118,27 @@ class TakeLook:
     """Requests that were counted before are about something else."""
 
 
-Action = CreatePod | StopPod | TakeLook | AdoptRun | CancelRun | CreateRevision | DeleteRevision | CreateRun | DeleteRun
+@dataclass(frozen=True)
+class ReadPipelineCommit:
+    """Find out about the commit of a pipeline's revision."""
+
+    pipeline: str
+    uid: str
+    read: ReadCommit
+
+
+Action = (
+    CreatePod
+    | StopPod
+    | TakeLook
+    | AdoptRun
+    | CancelRun
+    | CreateRevision
+    | DeleteRevision
+    | CreateRun
+    | DeleteRun
+    | ReadPipelineCommit
+)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from sluice.api.canary import Hook
 from sluice.api.canary_status import CanaryStatus
 from sluice.planning.actions import Occurrence, TakeLook
-from sluice.planning.canary_scene import Origin, Share
+from sluice.planning.canary_scene import Share
+from sluice.planning.origins import ReadCommit
 from sluice.planning.write_back import RolledBack
 
 
@@ -116,17 +117,6 @@ class RunHook:
     key: str
     attempt: int
     timeout: timedelta
-
-
-@dataclass(frozen=True)
-class ReadCommit:
-    """Find out about the commit of a revision. Under way already, or known: nothing more is done."""
-
-    revision: str
-    origin: Origin
-    repository: str | None
-    """The repository that the spec names."""
-    secret: str | None
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from sluice.api.canary import CanarySpec, CanaryStep, GateUse, Hook, HookPoint
 from sluice.api.canary_status import (
     CanaryPhase,
     CanaryStatus,
-    CommitRecord,
     ControlAction,
     FailedRevision,
     PastRevision,
 )
+from sluice.api.commits import CommitRecord
 from sluice.api.durations import parse_duration
 from sluice.planning.actions import TallyKey
+from sluice.planning.origins import NOWHERE, Origin
 from sluice.planning.verdicts import Tally
 from sluice.planning.views import GateView
 
@@ -64,23 +65,6 @@ class CanaryView:
     """What its annotation asks for."""
 
 
-@dataclass(frozen=True)
-class Origin:
-    """What a target says of the commit that it comes from."""
-
-    commit: str = ""
-    """The annotation `sluice.dev/commit`."""
-    repository: str = ""
-    """The annotation `sluice.dev/repository`."""
-    application: str = ""
-    """Name of the Argo CD Application that applies it, where Argo CD may be asked."""
-
-    @property
-    def known(self) -> bool:
-        """Whether it says anything."""
-        return bool(self.commit or self.application)
-
-
 @dataclass(frozen=True, kw_only=True)
 class TargetView:
     """The user's Deployment."""
@@ -112,7 +96,7 @@ class TargetView:
     """Whether its strategy is Recreate: the pods of two versions must not run side by side."""
     configured: bool = True
     """Whether its template names the configs as they are, so that its pods have them or get them."""
-    origin: Origin = Origin()
+    origin: Origin = NOWHERE
 
     @property
     def serving(self) -> bool:

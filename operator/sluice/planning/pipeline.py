@@ -1,17 +1,29 @@
 """What to do about a DataPipeline: its revision, the runs that are due, the runs that are past keeping, its status."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sluice.api import names
 from sluice.api.base import ConditionStatus, Time, set_conditions
+from sluice.api.commits import CommitRecord
 from sluice.api.durations import parse_duration
 from sluice.api.pipeline import DataPipelineStatus, LastRun, RevisionStatus, Schedule
 from sluice.api.reasons import Reason
 from sluice.api.run import PipelineRunSpec, RunPhase
-from sluice.planning.actions import Action, CreateRevision, CreateRun, DeleteRevision, DeleteRun, Occurrence, Plan, same
+from sluice.planning.actions import (
+    Action,
+    CreateRevision,
+    CreateRun,
+    DeleteRevision,
+    DeleteRun,
+    Occurrence,
+    Plan,
+    ReadPipelineCommit,
+    same,
+)
+from sluice.planning.origins import NOWHERE, Origin, ReadCommit, short
 from sluice.planning.schedule import due_ticks, next_tick, tick_at
 from sluice.planning.validation import check_pipeline
 from sluice.planning.views import PipelineView, RevisionView, RunView
@@ -35,6 +47,10 @@ class PipelineScene:
     pipeline: PipelineView
     runs: Sequence[RunView]
     revisions: Sequence[RevisionView]
+    origin: Origin = NOWHERE
+    """Where the pipeline says that it comes from."""
+    commits: Mapping[str, CommitRecord] = field(default_factory=dict)
+    """What was found out about commits, by revision."""
     now: datetime
 
 
@@ -72,11 +88,11 @@ def plan_pipeline(scene: PipelineScene) -> PipelinePlan:
         }
     )
     status = _with_runs(scene, status, {action.name for action in retention if isinstance(action, DeleteRun)})
-    status = _with_conditions(scene, status)
+    status = _with_conditions(scene, _with_commit(scene, status, revision.name))
     return Plan(
         None if same(status, pipeline.status) else status,
         before=(*create_revision, *due.actions),
-        after=retention,
+        after=(*retention, *_asked(scene, status, revision.name)),
         occurrences=due.occurrences,
         wake_at=following,
     )
@@ -121,6 +137,22 @@ def _revision(scene: PipelineScene) -> tuple[RevisionStatus, tuple[CreateRevisio
     number = max(known, default=0) + 1
     create = CreateRevision(name, number, pipeline.name, pipeline.uid, pipeline.raw_spec)
     return RevisionStatus(name=name, number=number), (create,)
+
+
+def _with_commit(scene: PipelineScene, status: DataPipelineStatus, revision: str) -> DataPipelineStatus:
+    known = status.revision_commit
+    if known is None or known.revision != revision:
+        known = scene.commits.get(revision)
+    commit = short(known.id) if known is not None and known.id else None
+    return status.model_copy(update={"commit": commit, "revision_commit": known})
+
+
+def _asked(scene: PipelineScene, status: DataPipelineStatus, revision: str) -> tuple[ReadPipelineCommit, ...]:
+    """The commit of a revision is asked for once."""
+    if status.revision_commit is not None or not scene.origin.known:
+        return ()
+    pipeline = scene.pipeline
+    return (ReadPipelineCommit(pipeline.name, pipeline.uid, ReadCommit(revision, scene.origin, None, None)),)
 
 
 # -- schedule ---------------------------------------------------------------------------------------------------------

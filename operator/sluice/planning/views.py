@@ -9,6 +9,7 @@ from sluice.api.metric_source import MetricSourceSpec, MetricSourceStatus
 from sluice.api.pipeline import DataPipelineSpec, DataPipelineStatus
 from sluice.api.reasons import Reason
 from sluice.api.run import PipelineRunSpec, PipelineRunStatus, RunPhase
+from sluice.planning.origins import NOTHING_STATED, StatedOrigin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class PipelineView:
     """None when it cannot be read; `problem` says why."""
     problem: str
     status: DataPipelineStatus
+    origin: StatedOrigin = NOTHING_STATED
+    """What its annotations say of the commit that it comes from."""
 
 
 @dataclass(frozen=True, kw_only=True)

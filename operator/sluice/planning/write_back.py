@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sluice.planning.origins import short
+
 TRAILER_CANARY = "Sluice-Canary"
 TRAILER_REVERTS = "Sluice-Reverts"
 TRAILER_REASON = "Sluice-Reason"
@@ -153,11 +155,6 @@ def revert_message(wanted: RolledBack, culprit: Entry) -> str:
 def revert_branch(commit: str) -> str:
     """The branch that a revert is put on, where a person has the last word."""
     return f"sluice/revert-{short(commit)}"
-
-
-def short(commit: str) -> str:
-    """The first eight digits of a commit's id."""
-    return commit[:8]
 
 
 def _line(text: str) -> str:

@@ -29,6 +29,7 @@ from sluice.planning.canary_controls import requested
 from sluice.planning.canary_scene import SLOT_PHASES, CanaryView
 from sluice.planning.canary_spec import gate_names, steered
 from sluice.planning.observed import PodView
+from sluice.planning.origins import stated_origin
 from sluice.planning.views import GateView, PipelineView, RevisionView, RunView, SourceView
 from sluice.reconcile.workloads import (
     DeploymentRow,
@@ -84,6 +85,7 @@ def project_pipeline(obj: Mapping[str, Any]) -> PipelineView:
         spec=spec,
         problem=problem,
         status=_pipeline_status(obj.get("status") or {}),
+        origin=stated_origin(metadata.get("annotations") or {}),
     )
 
 

@@ -20,7 +20,7 @@ from sluice.planning.views import GateView
 from sluice.reconcile.caches import BY_GATE, BY_NAMESPACE, BY_NEED, BY_ROUTE, BY_TARGET, Caches
 from sluice.reconcile.canary_executor import CanaryExecutor
 from sluice.reconcile.canary_observer import CONFIG_SECONDS, CanaryObserver, ConfigsUnreadable
-from sluice.reconcile.commits import Commits, GitAccess
+from sluice.reconcile.commits import Commits
 from sluice.reconcile.hooks import Hooks
 from sluice.reconcile.measurer import Measurer
 from sluice.reconcile.measures import forget_canary, record_canary
@@ -53,18 +53,18 @@ class Canaries:
         *,
         add: Callable[[Key], None],
         carry_out: CarryOut,
-        git: GitAccess,
+        commits: Commits,
         at_once: int | None = None,
     ) -> None:
-        """`add` puts a key into the queue; `carry_out` writes the status of a plan and has its actions done. `git`: the
-        repositories that may be asked. At most `at_once` canaries are under way; None sets no limit."""
+        """`add` puts a key into the queue; `carry_out` writes the status of a plan and has its actions done. At most `at_once`
+        canaries are under way; None sets no limit."""
         self._caches = caches
         self._clock = clock
         self._measurer = measurer
         self._add = add
         self._carry_out = carry_out
         self._hooks = Hooks(client, clock, called=self._called)
-        self._commits = Commits(client, clock, git, found=self._called)
+        self._commits = commits
         self._observer = CanaryObserver(client, caches, clock, measurer, self._commits, at_once=at_once)
         self._executor = CanaryExecutor(client, caches, clock, measurer, self._hooks, self._commits, self._observer)
         self._starting = asyncio.Lock() if at_once is not None else None
@@ -90,9 +90,8 @@ class Canaries:
         self._caches.gates.subscribe(self._gate_changed)
 
     async def stop(self) -> None:
-        """Give up all hooks, and the work on repositories."""
+        """Give up all hooks."""
         await self._hooks.stop()
-        await self._commits.stop()
 
     # Who has to be looked at after a change ------------------------------------------------------------
 

@@ -23,7 +23,6 @@ from sluice.planning.canary_actions import (
     Finalize,
     HoldTarget,
     LetGo,
-    ReadCommit,
     ReleaseTarget,
     RunHook,
     ScaleTarget,
@@ -39,12 +38,14 @@ from sluice.planning.candidate import (
     revision_of,
     template_hash,
 )
+from sluice.planning.origins import ReadCommit
 from sluice.reconcile.caches import Caches
 from sluice.reconcile.canary_observer import CanaryObserver
 from sluice.reconcile.canary_routes import before_of, wish
 from sluice.reconcile.commits import Commits
 from sluice.reconcile.hooks import Hooks
 from sluice.reconcile.measurer import Measurer
+from sluice.reconcile.queue import Key
 from sluice.reconcile.workloads import controller_of
 from sluice.routing.base import Patch, RoutingError
 from sluice.routing.registry import ROUTERS
@@ -94,9 +95,9 @@ class CanaryExecutor:
             case RunHook():
                 self._hooks.start(view.namespace, view.name, view.uid, action, _facts(view, action))
             case ReadCommit():
-                self._commits.read(view.namespace, view.name, view.uid, action)
+                self._commits.read(Key(CANARIES.kind, view.namespace, view.name), view.uid, action)
             case TakeBack():
-                self._commits.take_back(view.namespace, view.name, view.uid, action)
+                self._commits.take_back(Key(CANARIES.kind, view.namespace, view.name), view.uid, action)
             case ApplyCandidate():
                 await self._apply_candidate(view, action)
             case ApplyAutoscaler():

@@ -13,7 +13,6 @@ from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
 from sluice.kube.errors import KubeError, NotFound
 from sluice.kube.resources import AUTOSCALERS, CONFIG_MAPS, ENDPOINT_SLICES, PODS, REPLICA_SETS, SECRETS
-from sluice.planning.canary_commits import application_of
 from sluice.planning.canary_scene import (
     SLOT_PHASES,
     AutoscalerView,
@@ -22,7 +21,6 @@ from sluice.planning.canary_scene import (
     CandidateView,
     Dependency,
     HookResult,
-    Origin,
     ServicesView,
     TargetView,
 )
@@ -156,12 +154,8 @@ class CanaryObserver:
             recreate=row.recreate,
             named=named,
             configured=not configs or row.configs == configs or unknown,
-            origin=self._origin(row),
+            origin=self._commits.origin(row.origin, "apps/Deployment", row.namespace, row.name),
         )
-
-    def _origin(self, row: DeploymentRow) -> Origin:
-        application = application_of(row.tracking, row.namespace, row.name) if self._commits.access.argocd else ""
-        return Origin(row.commit, row.repository, application)
 
     async def _running(self, row: DeploymentRow, configs: str) -> str | None:
         """The revision of the ReplicaSet that has most of a paused target's pods."""

@@ -1,7 +1,7 @@
-"""Work on remote repositories for canaries, beside the work queue: what a commit is, and commits that are taken back.
+"""Work on remote repositories for canaries and pipelines, beside the work queue: what a commit is, and commits that are taken back.
 
 Started by a plan (`ReadCommit`, `TakeBack`), done by a few threads with time limits, and remembered until the planner has put it
-on record; then the canary is looked at again. Only repositories that a setting names are asked, whoever names others. A
+on record; then the object is looked at again. Only repositories that a setting names are asked, whoever names others. A
 failure costs nothing but what it is about.
 """
 
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sluice.api.canary_status import CommitRecord
+from sluice.api.commits import CommitRecord
 from sluice.git.addresses import PROTOCOLS, is_within, same_repository
 from sluice.git.clones import Clones
 from sluice.git.credentials import NO_CREDENTIAL, Credential
@@ -24,9 +24,10 @@ from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
 from sluice.kube.errors import KubeError
 from sluice.kube.resources import APPLICATIONS, SECRETS
-from sluice.planning.canary_actions import ReadCommit, TakeBack
-from sluice.planning.canary_commits import Applied, applied, is_commit
+from sluice.planning.canary_actions import TakeBack
 from sluice.planning.canary_scene import WriteBackResult
+from sluice.planning.origins import Applied, Origin, ReadCommit, StatedOrigin, application_of, applied, is_commit
+from sluice.reconcile.queue import Key
 from sluice.telemetry.logs import get_logger
 
 READ_PAUSES: Final = (2.0, 10.0)
@@ -34,7 +35,7 @@ READ_PAUSES: Final = (2.0, 10.0)
 FIRST_WAIT: Final = 5.0
 """Seconds before the second attempt to take a commit back; four times as many before each further one."""
 REMEMBERED: Final = 16
-"""Revisions whose commits are remembered for each Canary. The planner has put older ones into its status."""
+"""Revisions whose commits are remembered for each object. The planner has put older ones into its status."""
 SHOWN: Final = 300
 
 PASSING: Final = (Unreachable, TooSlow, Behind)
@@ -61,10 +62,8 @@ class GitAccess:
 class Commits:
     """See the module."""
 
-    def __init__(
-        self, client: KubeClient, clock: Clock, access: GitAccess, *, found: Callable[[str, str], None]
-    ) -> None:
-        """`found(namespace, canary)` is called when something is known."""
+    def __init__(self, client: KubeClient, clock: Clock, access: GitAccess, *, found: Callable[[Key], None]) -> None:
+        """`found` is called when something is known of an object."""
         self.access = access
         self._client = client
         self._clock = clock
@@ -72,44 +71,49 @@ class Commits:
         self._clones = Clones(access.folder, protocols=access.protocols, limits=access.limits)
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="git")
         self._commits: dict[str, dict[str, CommitRecord | None]] = {}
-        """By UID of the Canary, then by revision, the newest last. None: under way."""
+        """By UID of the object, then by revision, the newest last. None: under way."""
         self._written: dict[str, WriteBackResult] = {}
         """By UID of the Canary."""
         self._under_way: dict[asyncio.Task[None], str] = {}
-        """The UIDs of their canaries."""
+        """The UIDs of their objects."""
 
-    def commits(self, canary_uid: str) -> Mapping[str, CommitRecord]:
+    def origin(self, stated: StatedOrigin, kind: str, namespace: str, name: str) -> Origin:
+        """Where an object comes from, as far as it may be asked. `kind` is as in `apps/Deployment`."""
+        application = application_of(stated.tracking, kind, namespace, name) if self.access.argocd else ""
+        return Origin(stated.commit, stated.repository, application)
+
+    def commits(self, uid: str) -> Mapping[str, CommitRecord]:
         """What was found out, by revision."""
-        known = self._commits.get(canary_uid, {})
+        known = self._commits.get(uid, {})
         return {revision: row for revision, row in known.items() if row is not None}
 
-    def written(self, canary_uid: str) -> WriteBackResult | None:
+    def written(self, uid: str) -> WriteBackResult | None:
         """What came of the newest commit that was to be taken back."""
-        return self._written.get(canary_uid)
+        return self._written.get(uid)
 
-    def read(self, namespace: str, canary: str, canary_uid: str, action: ReadCommit) -> None:
+    def read(self, key: Key, uid: str, action: ReadCommit) -> None:
         """Find out about a commit, unless that is done or under way."""
-        known = self._commits.setdefault(canary_uid, {})
+        known = self._commits.setdefault(uid, {})
         if action.revision not in known:
             known[action.revision] = None
             for revision in list(known)[: max(0, len(known) - REMEMBERED)]:
                 if known[revision] is not None:
                     del known[revision]
-            self._start(canary_uid, self._read(namespace, canary, canary_uid, action))
+            self._start(uid, self._read(key, uid, action))
 
-    def take_back(self, namespace: str, canary: str, canary_uid: str, action: TakeBack) -> None:
+    def take_back(self, key: Key, uid: str, action: TakeBack) -> None:
         """Take a commit back, unless that is done or under way under this round and attempt."""
-        known = self._written.get(canary_uid)
+        known = self._written.get(uid)
         if known is None or (known.round, known.attempt) < (action.round, action.attempt):
-            self._written[canary_uid] = WriteBackResult(action.round, action.attempt, "Running")
-            self._start(canary_uid, self._take_back(namespace, canary, canary_uid, action))
+            self._written[uid] = WriteBackResult(action.round, action.attempt, "Running")
+            self._start(uid, self._take_back(key, uid, action))
 
-    def forget(self, canary_uid: str) -> None:
-        """The Canary is gone: what is remembered of it is dropped. What git is doing at this moment is done to its end."""
-        self._commits.pop(canary_uid, None)
-        self._written.pop(canary_uid, None)
-        for task, uid in self._under_way.items():
-            if uid == canary_uid:
+    def forget(self, uid: str) -> None:
+        """The object is gone: what is remembered of it is dropped. What git is doing at this moment is done to its end."""
+        self._commits.pop(uid, None)
+        self._written.pop(uid, None)
+        for task, owner in self._under_way.items():
+            if owner == uid:
                 task.cancel()
 
     async def stop(self) -> None:
@@ -121,9 +125,9 @@ class Commits:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _start(self, canary_uid: str, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, uid: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
-        self._under_way[task] = canary_uid
+        self._under_way[task] = uid
         task.add_done_callback(self._under_way.pop)
 
     async def _in_thread(self, work: Callable[[], ResultT]) -> ResultT:
@@ -131,18 +135,20 @@ class Commits:
 
     # -- what a commit is --------------------------------------------------------------------------------
 
-    async def _read(self, namespace: str, canary: str, canary_uid: str, action: ReadCommit) -> None:
+    async def _read(self, key: Key, uid: str, action: ReadCommit) -> None:
         try:
-            record = await self._record(namespace, action)
-        except Exception as error:  # whatever it is, the canary goes on
-            log.exception("reading a commit crashed", namespace=namespace, canary=canary)
+            record = await self._record(key.namespace, action)
+        except Exception as error:  # whatever it is, everything else goes on
+            log.exception("reading a commit crashed", kind=key.kind, namespace=key.namespace, name=key.name)
             record = CommitRecord(revision=action.revision, problem=f"reading it crashed: {type(error).__name__}")
-        known = self._commits.get(canary_uid)
+        known = self._commits.get(uid)
         if known is None or known.get(action.revision, record) is not None:
             return  # forgotten
         known[action.revision] = record
-        log.info("commit", namespace=namespace, canary=canary, commit=record.id, problem=record.problem)
-        self._found(namespace, canary)
+        log.info(
+            "commit", kind=key.kind, namespace=key.namespace, name=key.name, commit=record.id, problem=record.problem
+        )
+        self._found(key)
 
     async def _record(self, namespace: str, action: ReadCommit) -> CommitRecord:
         origin = action.origin
@@ -207,32 +213,32 @@ class Commits:
 
     # -- taking a commit back ----------------------------------------------------------------------------
 
-    async def _take_back(self, namespace: str, canary: str, canary_uid: str, action: TakeBack) -> None:
+    async def _take_back(self, key: Key, uid: str, action: TakeBack) -> None:
         if action.attempt > 1:
             await self._clock.sleep(FIRST_WAIT * 4.0 ** (action.attempt - 2))
-        result = await self._taken_back(namespace, canary, action)
-        if self._written.get(canary_uid) != WriteBackResult(action.round, action.attempt, "Running"):
+        result = await self._taken_back(key, action)
+        if self._written.get(uid) != WriteBackResult(action.round, action.attempt, "Running"):
             return  # forgotten, or a later attempt is under way
-        self._written[canary_uid] = result
+        self._written[uid] = result
         log.info(
             "write-back",
-            namespace=namespace,
-            canary=canary,
+            namespace=key.namespace,
+            canary=key.name,
             attempt=action.attempt,
             state=result.state,
             commit=result.commit,
             answer=result.message,
         )
-        self._found(namespace, canary)
+        self._found(key)
 
-    async def _taken_back(self, namespace: str, canary: str, action: TakeBack) -> WriteBackResult:
+    async def _taken_back(self, key: Key, action: TakeBack) -> WriteBackResult:
         answer = partial(WriteBackResult, action.round, action.attempt)
         if not is_within(action.repository, self.access.repositories):
             allowed = ", ".join(self.access.repositories) or "none"
             said = f"repository {action.repository[:100]!r} is not one that the operator may use: {allowed}"
             return answer("Failed", None, said)
         try:
-            credential = await self._credential(namespace, action.secret)
+            credential = await self._credential(key.namespace, action.secret)
             order = Order(
                 repository=action.repository,
                 branch=action.branch,
@@ -249,7 +255,7 @@ class Commits:
         except KubeError as error:
             return answer("Again" if error.retryable else "Failed", None, str(error))
         except Exception as error:  # whatever it is, it is no success; the operator goes on
-            log.exception("taking a commit back crashed", namespace=namespace, canary=canary)
+            log.exception("taking a commit back crashed", kind=key.kind, namespace=key.namespace, name=key.name)
             return answer("Failed", None, f"it crashed: {type(error).__name__}")
         return answer(done.state, done.commit, done.message)
 

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sluice.api.base import StatusModel
-from sluice.api.names import API_VERSION, LABEL_PIPELINE, LABEL_RUN
+from sluice.api.names import API_VERSION, GROUP, LABEL_PIPELINE, LABEL_RUN
 from sluice.kube.backoff import Backoff
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock, SystemClock
@@ -46,7 +46,7 @@ from sluice.planning.run import RunScene, plan_run
 from sluice.planning.views import GateView, PipelineView, RevisionView, RunView, SourceView
 from sluice.reconcile.caches import BY_GATE, BY_PIPELINE, BY_RUN, LIVE_BY_PIPELINE, WAITING_BY_PIPELINE, Caches
 from sluice.reconcile.canaries import CANARY, Canaries
-from sluice.reconcile.commits import GitAccess
+from sluice.reconcile.commits import Commits, GitAccess
 from sluice.reconcile.executor import Executor
 from sluice.reconcile.measurer import Measurer, Place
 from sluice.reconcile.measures import count_holding, forget_gate, forget_pipeline, record_gates, record_run
@@ -102,7 +102,8 @@ class Engine:
         self._clock = clock or SystemClock()
         self._events = EventRecorder(client, instance=instance)
         self._measurer = Measurer(client, self.caches, self._clock, looked=self._looked, answered=self._source_answered)
-        self._executor = Executor(client, self.caches, self._clock, self._measurer)
+        self._commits = Commits(client, self._clock, git or GitAccess(), found=self._add)
+        self._executor = Executor(client, self.caches, self._clock, self._measurer, self._commits)
         self._canaries = Canaries(
             client,
             self.caches,
@@ -110,7 +111,7 @@ class Engine:
             self._measurer,
             add=self._add,
             carry_out=self._carry_out,
-            git=git or GitAccess(),
+            commits=self._commits,
             at_once=settings.canaries_at_once,
         )
         self._queue = WorkQueue(self._handle, workers=workers, clock=self._clock)
@@ -200,6 +201,7 @@ class Engine:
         await self._queue.stop(deadline)
         await self._measurer.stop()
         await self._canaries.stop()
+        await self._commits.stop()
         for informer in self._watched:
             await informer.stop()
         await self._events.close(deadline)
@@ -256,6 +258,8 @@ class Engine:
     def _pipeline_changed(self, change: Change[PipelineView]) -> None:
         namespace, name = change.key
         self._add(Key(PIPELINE, namespace, name))
+        if change.old is not None and (change.new is None or change.new.uid != change.old.uid):
+            self._commits.forget(change.old.uid)
         if change.new is None:
             self._forget_if_gone(namespace, name)
         elif change.old is None or self._returned_to_a_known_revision(change.old.value, change.new.value):
@@ -434,6 +438,8 @@ class Engine:
             pipeline=pipeline,
             runs=self.caches.runs.by_index(BY_PIPELINE, place),
             revisions=[row for row in revisions if row.pipeline_uid == pipeline.uid],
+            origin=self._commits.origin(pipeline.origin, f"{GROUP}/{PIPELINE}", key.namespace, key.name),
+            commits=self._commits.commits(pipeline.uid),
             now=self._clock.now(),
         )
         plan = plan_pipeline(scene)

@@ -9,7 +9,7 @@ from sluice.api.reasons import Reason
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
 from sluice.kube.errors import AlreadyExists, Attempt, Conflict, Forbidden, Invalid, KubeError, NotFound, QuotaExceeded
-from sluice.kube.resources import CONTROLLER_REVISIONS, PIPELINE_RUNS, PODS, Resource
+from sluice.kube.resources import CONTROLLER_REVISIONS, DATA_PIPELINES, PIPELINE_RUNS, PODS, Resource
 from sluice.planning.actions import (
     Action,
     AdoptRun,
@@ -19,12 +19,15 @@ from sluice.planning.actions import (
     CreateRun,
     DeleteRevision,
     DeleteRun,
+    ReadPipelineCommit,
     StopPod,
     TakeLook,
 )
 from sluice.planning.views import Refusal
 from sluice.reconcile.caches import Caches
+from sluice.reconcile.commits import Commits
 from sluice.reconcile.measurer import Measurer
+from sluice.reconcile.queue import Key
 from sluice.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -39,11 +42,12 @@ class StaleNamesake(KubeError):
 class Executor:
     """Does what plans ask for in one namespace after the other."""
 
-    def __init__(self, client: KubeClient, caches: Caches, clock: Clock, measurer: Measurer) -> None:
+    def __init__(self, client: KubeClient, caches: Caches, clock: Clock, measurer: Measurer, commits: Commits) -> None:
         self._client = client
         self._caches = caches
         self._clock = clock
         self._measurer = measurer
+        self._commits = commits
         self.refusals: dict[tuple[str, str], dict[str, Refusal]] = {}
         """Refusals of pods, by (namespace, run) and pod name. Lost on a restart, and then found out again."""
 
@@ -74,6 +78,8 @@ class Executor:
             case DeleteRun():
                 await self._client.delete(PIPELINE_RUNS, namespace, action.name, uid=action.uid)
                 log.info("removed a run beyond the retention limit", run=action.name)
+            case ReadPipelineCommit():
+                self._commits.read(Key(DATA_PIPELINES.kind, namespace, action.pipeline), action.uid, action.read)
             case DeleteRevision():
                 await self._client.delete(CONTROLLER_REVISIONS, namespace, action.name, uid=action.uid)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sluice.api import names
 from sluice.planning.candidate import selector_keys, service_ports, template_hash
+from sluice.planning.origins import StatedOrigin, stated_origin
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,8 @@ class DeploymentRow:
     """UID of its controller."""
     revision: str
     """Of a candidate: what it was made of."""
-    commit: str
-    """The annotation that names the commit it comes from; empty without."""
-    repository: str
-    """The annotation that names the repository of that commit; empty without."""
-    tracking: str
-    """How Argo CD knows it; empty where it does not."""
+    origin: StatedOrigin
+    """What its annotations say of the commit that it comes from."""
     held: bool
     paused: bool
     recreate: bool
@@ -74,9 +71,7 @@ def project_deployment(obj: Mapping[str, Any]) -> DeploymentRow:
         candidate_of=labels.get(names.LABEL_CANDIDATE, ""),
         owner_uid=controller_of(obj),
         revision=notes.get(names.ANNOTATION_REVISION, ""),
-        commit=notes.get(names.ANNOTATION_COMMIT, ""),
-        repository=notes.get(names.ANNOTATION_REPOSITORY, ""),
-        tracking=notes.get(names.ANNOTATION_TRACKING, ""),
+        origin=stated_origin(notes),
         held=notes.get(names.ANNOTATION_HELD) == names.HELD,
         paused=bool(spec.get("paused")),
         recreate=strategy.get("type") == "Recreate",

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sluice.api.canary import CanarySpec
-from sluice.api.canary_status import CanaryPhase, CanaryStatus, CommitRecord, ControlAction
+from sluice.api.canary_status import CanaryPhase, CanaryStatus, ControlAction
+from sluice.api.commits import CommitRecord
 from sluice.api.gate import QualityGateSpec, QualityGateStatus
 from sluice.planning.actions import TakeLook, TallyKey
 from sluice.planning.canary import plan_canary
@@ -25,7 +26,6 @@ from sluice.planning.canary_actions import (
     DisownTarget,
     HoldTarget,
     LetGo,
-    ReadCommit,
     ReleaseTarget,
     RunHook,
     ScaleTarget,
@@ -42,13 +42,13 @@ from sluice.planning.canary_scene import (
     ControlRequest,
     Dependency,
     HookResult,
-    Origin,
     RouteView,
     Share,
     TargetView,
     WriteBackResult,
 )
 from sluice.planning.metrics import limits_of
+from sluice.planning.origins import Origin, ReadCommit
 from sluice.planning.verdicts import Look, Outcome, Tally
 from sluice.planning.views import GateView
 from tests.builders import NAMESPACE, NOW

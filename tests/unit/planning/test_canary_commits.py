@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from sluice.api.canary_status import CanaryPhase as P
-from sluice.planning.canary_actions import ReadCommit
-from sluice.planning.canary_commits import Applied, application_of, applied, is_commit
+from sluice.planning.origins import Applied, ReadCommit, application_of, applied, is_commit
 from tests.unit.planning.canary_world import World, canary_spec, commit_of
 
 A, B, C = ("a" * 40, "b" * 40, "c" * 40)
@@ -44,10 +43,10 @@ def test_what_has_no_commit_says_so() -> None:
 
 
 def test_a_tracking_id_counts_on_the_object_that_it_names() -> None:
-    assert application_of("pricing:apps/Deployment:shop/pricing", "shop", "pricing") == "pricing"
-    assert application_of("pricing:apps/Deployment:shop/pricing", "shop", "copy") == ""
-    assert application_of("pricing:apps/Deployment:shop/pricing", "other", "pricing") == ""
-    assert application_of("", "shop", "pricing") == ""
+    assert application_of("pricing:apps/Deployment:shop/pricing", "apps/Deployment", "shop", "pricing") == "pricing"
+    assert application_of("pricing:apps/Deployment:shop/pricing", "apps/Deployment", "shop", "copy") == ""
+    assert application_of("pricing:apps/Deployment:shop/pricing", "apps/Deployment", "other", "pricing") == ""
+    assert application_of("", "apps/Deployment", "shop", "pricing") == ""
     assert is_commit(A)
     assert not is_commit("main")
 

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sluice.api.commits import CommitRecord
 from sluice.api.pipeline import DataPipelineSpec, DataPipelineStatus
 from sluice.api.reasons import Reason
 from sluice.api.run import PipelineRunStatus, RunPhase
-from sluice.planning.actions import CreateRevision, CreateRun, DeleteRevision, DeleteRun
+from sluice.planning.actions import CreateRevision, CreateRun, DeleteRevision, DeleteRun, ReadPipelineCommit
+from sluice.planning.origins import Origin, ReadCommit
 from sluice.planning.pipeline import KEEP_REVISIONS, PipelinePlan, PipelineScene, current_revision, plan_pipeline
 from sluice.planning.views import RevisionView, RunView
 from tests.builders import NOW, after, pipeline_spec, pipeline_view, revision_view, run_view, step_dict
@@ -40,6 +42,45 @@ def created_runs(plan: PipelinePlan) -> list[CreateRun]:
 def ended(name: str, age: int, phase: RunPhase = RunPhase.SUCCEEDED, **fields: Any) -> RunView:
     status = PipelineRunStatus(phase=phase, finished_at=after(hours=-age), revision=fields.pop("revision", None))
     return run_view(name, uid=name, created=after(hours=-age), status=status, **fields)
+
+
+# -- commits ----------------------------------------------------------------------------------------------------------
+
+ORIGIN = Origin(application="data")
+
+
+def asked(plan: PipelinePlan) -> list[ReadPipelineCommit]:
+    return [action for action in plan.after if isinstance(action, ReadPipelineCommit)]
+
+
+def test_the_commit_of_a_revision_is_asked_for_until_it_is_on_record() -> None:
+    name = current_revision(pipeline_view())
+    plan = plan_pipeline(scene(origin=ORIGIN))
+    assert asked(plan) == [ReadPipelineCommit("flights", "pipeline-1", ReadCommit(name, ORIGIN, None, None))]
+    assert plan.status is not None
+    assert (plan.status.commit, plan.status.revision_commit) == (None, None)
+
+    found = CommitRecord(revision=name, id="5f2b" * 10, author="Anna", message="Add flights")
+    known = scene(status=plan.status, revisions=[revision_view(name=name)], origin=ORIGIN, commits={name: found})
+    plan = plan_pipeline(known)
+    assert plan.status is not None
+    assert (plan.status.commit, plan.status.revision_commit) == ("5f2b5f2b", found)
+    assert asked(plan) == []
+    after_restart = replace(known, pipeline=pipeline_view(status=plan.status), commits={})
+    assert (plan_pipeline(after_restart).status, plan_pipeline(after_restart).after) == (None, ())
+
+
+def test_a_new_revision_has_another_commit() -> None:
+    old = CommitRecord(revision="flights-before", id="1" * 40)
+    status = DataPipelineStatus(commit="11111111", revision_commit=old)
+    plan = plan_pipeline(scene(status=status, origin=ORIGIN, commits={old.revision: old}))
+    assert plan.status is not None
+    assert (plan.status.commit, plan.status.revision_commit) == (None, None)
+    assert len(asked(plan)) == 1
+
+
+def test_a_pipeline_that_says_nothing_of_its_commit_is_not_asked_about() -> None:
+    assert asked(plan_pipeline(scene())) == []
 
 
 # -- revisions --------------------------------------------------------------------------------------------------------

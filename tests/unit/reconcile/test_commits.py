@@ -16,14 +16,16 @@ from sluice.kube.client import KubeClient
 from sluice.kube.clock import ManualClock
 from sluice.kube.connection import Connection
 from sluice.kube.resources import APPLICATIONS, SECRETS
-from sluice.planning.canary_actions import ReadCommit, TakeBack
-from sluice.planning.canary_scene import Origin
+from sluice.planning.canary_actions import TakeBack
+from sluice.planning.origins import Origin, ReadCommit
 from sluice.planning.write_back import RolledBack
 from sluice.reconcile.commits import Commits, GitAccess
+from sluice.reconcile.queue import Key
 from tests.unit.git.git_server import GitServer, Person, git
 from tests.unit.reconcile.small_api import SmallApi
 
 UID = "canary-1"
+CANARY = Key("Canary", "data", "pricing")
 IMAGE = "apps/pricing/kustomization.yaml"
 
 
@@ -39,7 +41,7 @@ class World:
         self.person.write(IMAGE, "image: pricing:2\n")
         self.bad = self.person.commit("Sell apples")
         self.person.push()
-        self.heard: list[tuple[str, str]] = []
+        self.heard: list[Key] = []
         self.made: list[Commits] = []
         self.commits = self.working(server.url + "/")
 
@@ -51,7 +53,7 @@ class World:
             argocd=argocd,
             limits=Limits(seconds=5),
         )
-        self.commits = Commits(self.client, self.clock, access, found=lambda *place: self.heard.append(place))
+        self.commits = Commits(self.client, self.clock, access, found=self.heard.append)
         self.made.append(self.commits)
         return self.commits
 
@@ -64,8 +66,8 @@ class World:
 
     async def read(self, origin: Origin, repository: str | None = None, secret: str | None = None) -> Any:
         action = ReadCommit("v2", origin, repository, secret)
-        self.commits.read("data", "pricing", UID, action)
-        self.commits.read("data", "pricing", UID, action)
+        self.commits.read(CANARY, UID, action)
+        self.commits.read(CANARY, UID, action)
         await self.waited(lambda: "v2" in self.commits.commits(UID))
         return self.commits.commits(UID)["v2"]
 
@@ -75,9 +77,9 @@ class World:
         )
         rows = {"repository": self.url, "branch": "main", "path": "apps/pricing", "secret": None, "aside": False}
         action = TakeBack(**{"round": 1, "attempt": attempt, "wanted": wanted, **rows, **fields})
-        self.commits.take_back("data", "pricing", UID, action)
+        self.commits.take_back(CANARY, UID, action)
         assert self.commits.written(UID).state == "Running"  # type: ignore[union-attr]
-        self.commits.take_back("data", "pricing", UID, action)
+        self.commits.take_back(CANARY, UID, action)
         await self.waited(lambda: self.commits.written(UID).state != "Running")  # type: ignore[union-attr]
         return self.commits.written(UID)
 
@@ -126,7 +128,7 @@ async def test_argo_cd_names_the_commit_and_git_knows_it(world: World) -> None:
         "",
     )
     assert found.time is not None
-    assert world.heard == [("data", "pricing")]
+    assert world.heard == [CANARY]
 
 
 async def test_the_annotation_comes_first_and_argo_cd_fills_in(world: World) -> None:
@@ -165,7 +167,7 @@ async def test_what_is_no_commit_is_told(world: World) -> None:
 async def test_a_server_that_is_away_for_a_while_is_asked_again(world: World) -> None:
     world.server.answer = (503, {})
     action = ReadCommit("v2", Origin(commit=world.good, repository=world.url), None, None)
-    world.commits.read("data", "pricing", UID, action)
+    world.commits.read(CANARY, UID, action)
     await world.waited(lambda: bool(world.server.requests))
     world.server.answer = None
     await world.waited(lambda: "v2" in world.commits.commits(UID))
@@ -190,7 +192,7 @@ async def test_a_commit_is_taken_back_with_the_credential_of_a_secret(world: Wor
     done = await world.take_back(secret="bot")
     assert (done.state, done.round, done.attempt) == ("Pushed", 1, 1)
     assert world.subjects() == ['Revert "Sell apples"', "Sell apples", "Begin"]
-    assert world.heard == [("data", "pricing")]
+    assert world.heard == [CANARY]
 
 
 async def test_after_a_restart_the_same_order_makes_no_second_commit(world: World) -> None:
@@ -234,7 +236,7 @@ async def test_a_forgotten_canary_leaves_nothing(world: World) -> None:
 
 async def test_stopping_gives_up_what_is_under_way(world: World) -> None:
     world.server.paused.set()
-    world.commits.read("data", "pricing", UID, ReadCommit("v2", Origin(world.good, world.url), None, None))
+    world.commits.read(CANARY, UID, ReadCommit("v2", Origin(world.good, world.url), None, None))
     await world.waited(lambda: bool(world.server.requests))
     async with asyncio.timeout(3):
         await world.commits.stop()

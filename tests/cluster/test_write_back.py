@@ -97,9 +97,10 @@ def test_a_bad_release_is_reverted_in_git_beside_people_who_push_and_argo_cd_app
     with application(namespace, repository, RESPECT) as app:
         app.synced(good)
         app.is_healthy("Healthy", seconds=120)
+        namespace.wait_for("the commit", lambda: status(namespace).get("stableCommit"))
         first = phase_is(namespace, "Stable")
         assert first["stableCommit"]["id"] == good
-        assert first["stableCommit"]["author"] == "Anna Test <anna@example.com>"
+        assert first["stableCommit"]["author"] == "Anna Test"
         assert first["stableCommit"]["message"] == "Sell apples"
         assert first["stableCommit"]["repository"] == repository.url
 
@@ -140,7 +141,7 @@ def test_a_pipeline_says_which_commit_its_revision_is_from(namespace: Namespace,
     with application(namespace, repository, "ServerSideApply=true") as app:
         app.synced(first)
         namespace.wait_for("the commit", lambda: commit().get("id") == first)
-        assert commit()["author"] == "Anna Test <anna@example.com>"
+        assert commit()["author"] == "Anna Test"
         assert commit()["message"] == "Add the pipeline one"
         assert first[:8] in namespace.kubectl("get", "pipelines", "-o", "wide").stdout
 

@@ -230,9 +230,9 @@ def _failing(repository: Repository, url: str) -> list[str]:
                 commit.note(REVERTED)
             return {"Degraded", BACK, REVERTED} <= commit.times.keys()
 
-        _follow(commit, before, taken_back, "taken back")
+        rolled_back = _follow(commit, before, taken_back, REVERTED)
         revert = _until("the operator's revert", repository.pull)
-        restored = _follow(revert, before, lambda look: look.is_well(revert), "Healthy")
+        restored = _follow(revert, rolled_back, lambda look: look.is_well(revert), "Healthy")
         commit.note("Healthy again")
     _require_ours(repository, commit, revert, restored)
     met = clients.met()

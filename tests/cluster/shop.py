@@ -1,5 +1,6 @@
 """A shop whose releases are commits: its manifests as they are kept in Git with Argo CD."""
 
+from tests.cluster.argo import Application
 from tests.cluster.gateway import PARENT, http_route, speaker
 from tests.cluster.kit import Manifest, Namespace
 from tests.cluster.prometheus import Prometheus
@@ -50,6 +51,14 @@ def shop(namespace: Namespace) -> list[Manifest]:
     return [speaker("pricing")[1], route]
 
 
+def preview(namespace: Namespace) -> Manifest:
+    """A route `preview` of its own host, which leads to the candidate while it is looked at before the switch."""
+    route = shop(namespace)[1]
+    route["metadata"]["name"] = "preview"
+    route["spec"]["hostnames"] = [f"preview.{namespace.name}.local"]
+    return route
+
+
 def evidence_of(prom: Prometheus) -> list[Manifest]:
     """A source, and the gate `slo`: fewer than one error in a hundred."""
     judge = {"source": "prom", "query": "errors", "max": 0.01, "interval": "500ms"}
@@ -67,3 +76,19 @@ def evidence_of(prom: Prometheus) -> list[Manifest]:
             "spec": {"checks": [{"name": "errors", "metric": judge}]},
         },
     ]
+
+
+def stands(app: Application, namespace: Namespace, phase: str, health: str, says: str = "") -> None:
+    """Wait until the Canary is in a phase, and has a health and a message with this part."""
+
+    def look() -> bool:
+        told, message = app.health_of("Canary", "pricing")
+        there = (namespace.get("canary", "pricing").get("status") or {}).get("phase")
+        seen.append((there, told, message))
+        return (there, told) == (phase, health) and says in message
+
+    seen: list[tuple[str, str, str]] = []
+    try:
+        namespace.wait_for(f"{phase}, {health}, {says}", look, seconds=150)
+    finally:
+        print(phase, list(dict.fromkeys(seen)))  # shown when the test fails

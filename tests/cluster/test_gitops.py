@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.argo import Application, ArgoCD, Refused, Repository, application
 from tests.cluster.kit import HELD, Manifest, Namespace, pipeline, shell
 from tests.cluster.prometheus import Prometheus, prometheus
-from tests.cluster.shop import RESPECT, canary, evidence_of, shop, target
+from tests.cluster.shop import RESPECT, canary, evidence_of, shop, stands, target
 
 pytestmark = [pytest.mark.argocd, pytest.mark.gateway]
 
@@ -242,22 +242,6 @@ def test_a_release_waits_for_a_person_and_is_promoted_from_argo_cd(
     assert "Degraded" not in seen.healths
     # A commit that is not applied yet is a difference, and the only one.
     assert [sync for sync in seen.syncs if sync != "Synced"] in ([], ["OutOfSync"])
-
-
-def stands(app: Application, namespace: Namespace, phase: str, health: str, says: str = "") -> None:
-    """Wait until the Canary is in a phase, and has a health and a message with this part."""
-
-    def look() -> bool:
-        told, message = app.health_of("Canary", "pricing")
-        there = (namespace.get("canary", "pricing").get("status") or {}).get("phase")
-        seen.append((there, told, message))
-        return (there, told) == (phase, health) and says in message
-
-    seen: list[tuple[str, str, str]] = []
-    try:
-        namespace.wait_for(f"{phase}, {health}, {says}", look, seconds=150)
-    finally:
-        print(phase, list(dict.fromkeys(seen)))  # shown when the test fails
 
 
 def test_every_phase_that_lasts_has_its_health(namespace: Namespace, tmp_path: Path) -> None:

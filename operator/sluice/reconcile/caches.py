@@ -25,6 +25,7 @@ from sluice.api.pipeline import DataPipelineSpec, DataPipelineStatus
 from sluice.api.run import PipelineRunSpec, PipelineRunStatus
 from sluice.kube.pods import project_pod
 from sluice.kube.store import Store
+from sluice.planning.canary_checks import check_canary
 from sluice.planning.canary_controls import requested
 from sluice.planning.canary_scene import SLOT_PHASES, CanaryView
 from sluice.planning.canary_spec import gate_names, steered
@@ -181,9 +182,14 @@ def project_source(obj: Mapping[str, Any]) -> SourceView:
 
 
 def project_canary(obj: Mapping[str, Any]) -> CanaryView:
-    """A Canary as the planner sees it. A status that cannot be read must not be taken for that of a new Canary."""
+    """A Canary as the planner sees it. A status that cannot be read must not be taken for that of a new Canary.
+
+    A spec that admission would refuse counts as one that cannot be read: admission was off, or older than the rule.
+    """
     metadata, notes = obj["metadata"], obj["metadata"].get("annotations") or {}
     spec, problem = _read(CanarySpec, obj.get("spec") or {})
+    if spec is not None and (errors := check_canary(spec)):
+        spec, problem = None, str(errors[0])
     status, readable = CanaryStatus(), True
     try:
         status = CanaryStatus.model_validate(obj.get("status") or {})

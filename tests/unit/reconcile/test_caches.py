@@ -6,7 +6,7 @@ import pytest
 
 from sluice.planning.actions import Plan
 from sluice.planning.run import plan_run
-from sluice.reconcile.caches import project_pipeline, project_run
+from sluice.reconcile.caches import project_canary, project_pipeline, project_run
 from tests.builders import run_scene
 
 METADATA = {"namespace": "data", "name": "flights-1", "uid": "u1", "creationTimestamp": "2026-01-01T00:00:00Z"}
@@ -36,3 +36,16 @@ def test_a_spec_that_cannot_be_read_is_kept_with_its_problem() -> None:
     assert view.spec is None
     assert view.problem.startswith("spec.steps.0.image: ")
     assert view.raw_spec == {"steps": [{"name": "a", "image": 3}]}
+
+
+def test_a_canary_that_admission_would_refuse_is_not_acted_upon() -> None:
+    spec = {
+        "target": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "pricing"},
+        "routing": {"gatewayAPI": {"routes": [{"name": "pricing"}]}},
+        "canary": {"steps": [{"weight": 20}]},
+    }
+    view = project_canary({"metadata": METADATA, "spec": spec})
+    assert view.spec is None
+    assert view.problem.startswith("spec.gates: Required value: without a gate nothing could stop a bad version")
+    judged = {**spec, "gates": [{"name": "slo"}]}
+    assert project_canary({"metadata": METADATA, "spec": judged}).problem == ""

@@ -135,6 +135,30 @@ class WriteBackRecord(StatusModel):
     message: str = Field(default="", description="The same for people.")
 
 
+RolloutOutcome = Literal["Promoted", "RolledBack", "Aborted", "Reverted", "Superseded", "Deleted"]
+
+
+class RolloutRecord(StatusModel):
+    """A rollout that has ended."""
+
+    round: int = Field(description="Its round.")
+    revision: str = Field(description="The revision that was let in.")
+    outcome: RolloutOutcome = Field(
+        description="Promoted, RolledBack, Aborted by a person, Reverted in Git, Superseded by another revision or plan, or Deleted with the Canary."
+    )
+    reason: str = Field(description="One word: why.")
+    commit: str = Field(default="", exclude_if=_empty, description="Id of the commit, as far as it is known.")
+    commit_time: Time | None = Field(default=None, description="When it was committed.")
+    started_at: Time | None = Field(default=None, description="When the revision was first seen.")
+    requests_at: Time | None = Field(default=None, description="When the candidate was first given requests.")
+    failed_at: Time | None = Field(default=None, description="When the fault was seen that it was rolled back for.")
+    restored_at: Time | None = Field(default=None, description="When all requests had been sent back.")
+    ended_at: Time = Field(description="When it ended; of a promoted one, when it was in production.")
+    again: Literal[True] | None = Field(
+        default=None, description="True: the revision had been stable before, so that this takes back what came after it."
+    )
+
+
 class CanaryStatus(StatusModel):
     """Where the canary stands."""
 
@@ -167,6 +191,9 @@ class CanaryStatus(StatusModel):
     weight_seen: int | None = Field(default=None, description="Weight that the routes had, when this was written.")
     since: Time | None = Field(default=None, description="When the phase, or the step of it, began.")
     started_at: Time | None = Field(default=None, description="When the rollout began.")
+    requests_at: Time | None = Field(
+        default=None, description="When the candidate was first given requests in this rollout."
+    )
     finished_at: Time | None = Field(default=None, description="When the newest rollout ended.")
     stage: int = Field(default=0, description="Number of the stretch that evidence is gathered for.")
     verdict: str | None = Field(default=None, description="What the gates come to together.")
@@ -202,6 +229,9 @@ class CanaryStatus(StatusModel):
         exclude_if=_empty,
         description="Revisions that were stable before, newest last, the last ten.",
         json_schema_extra=list_map("revision"),
+    )
+    rollouts: tuple[RolloutRecord, ...] = Field(
+        default=(), exclude_if=_empty, description="Rollouts that have ended, newest last, the last fifty."
     )
     conditions: tuple[Condition, ...] = Field(
         default=(), description="Ready, Reconciling, Stalled, Paused.", json_schema_extra=list_map("type")

@@ -19,6 +19,7 @@ from sluice.planning.canary_actions import ApplyService, CanaryAction, CanaryPla
 from sluice.planning.canary_commits import asked, with_commits
 from sluice.planning.canary_controls import answered
 from sluice.planning.canary_evidence import Evidence, gather, worth_writing
+from sluice.planning.canary_history import joined, recorded, with_first_requests
 from sluice.planning.canary_hooks import heard
 from sluice.planning.canary_moves import enter
 from sluice.planning.canary_progress import keep_length, watch_length
@@ -71,7 +72,7 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
         status = status.model_copy(update={"gates": evidence.gates, "verdict": evidence.verdict})
     elif status.stage != before.stage:
         status = status.model_copy(update={"verdict": None})  # of the new stage nothing is known yet
-    status = with_commits(scene, status)
+    status = joined(scene, with_commits(scene, with_first_requests(status, scene.now)))
     writing = write_back(scene, status)
     status = writing.status
     written = _news(before, status.model_copy(update={"weight_seen": seen(moment)}))
@@ -128,7 +129,7 @@ def _move(scene: CanaryScene, status: CanaryStatus) -> _Moved:
         if found is None:
             return _Moved(moment, evidence, tuple(occurrences))
         row, cause = found
-        status = enter(moment, row, cause, evidence)
+        status = recorded(moment, row.target, cause, enter(moment, row, cause, evidence))
         kind = "Warning" if cause.reason is CanaryReason.HOLD_BROKEN else _TOLD.get(row.target)
         if row.target is CanaryPhase.STABLE and moment.phase is CanaryPhase.RETURNING:
             kind = "Normal"

@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import shutil
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sluice.cli.errors import CliError, Exit
+from sluice.cli.options import Output
 
 if TYPE_CHECKING:
     from sluice.cli.diff_output import Answer
     from sluice.cli.sides import Reading
     from sluice.git.trees import Entry, Side
     from sluice.planning.changes.objects import Ref, Tree
-
-
-class Output(StrEnum):
-    """Forms of the answer."""
-
-    TEXT = "text"
-    MARKDOWN = "markdown"
-    JSON = "json"
 
 
 def diff(

@@ -15,6 +15,8 @@ import typer
 from sluice.cli import canary, gate
 from sluice.cli.cancel import cancel
 from sluice.cli.diff import diff
+from sluice.cli.dora import dora
+from sluice.cli.drift import drift
 from sluice.cli.errors import CliError, Exit
 from sluice.cli.logs import logs
 from sluice.cli.options import Context, Kubeconfig, Namespace, Place, Verbose
@@ -26,7 +28,7 @@ from sluice.cli.watch import watch
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-for verb in (validate, diff, run, watch, logs, cancel, version):
+for verb in (validate, diff, run, watch, logs, cancel, dora, drift, version):
     app.command()(verb)
 app.add_typer(gate.app, name="gate")
 app.add_typer(canary.app, name="canary")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -30,10 +31,21 @@ Context = Annotated[
     typer.Option(metavar="NAME", rich_help_panel=_PANEL, help="Context of it.", show_default="the current one"),
 ]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", rich_help_panel=_PANEL, help="Log what is done, to stderr.")]
+AllNamespaces = Annotated[
+    bool, typer.Option("--all-namespaces", "-A", rich_help_panel=_PANEL, help="In all namespaces.")
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of a PipelineRun.")]
 Timeout = Annotated[
     str | None, typer.Option(metavar="TIME", help="Stop waiting after this time, such as 90s or 2h; the run goes on.")
 ]
+
+
+class Output(StrEnum):
+    """Forms of an answer."""
+
+    TEXT = "text"
+    MARKDOWN = "markdown"
+    JSON = "json"
 
 
 @dataclass(frozen=True)

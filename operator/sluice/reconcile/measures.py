@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
-from sluice.api.canary_status import CanaryPhase
+from sluice.api.canary_status import CanaryPhase, CanaryStatus, RolloutRecord
 from sluice.api.run import PipelineRunStatus, StepStatus
+from sluice.planning.canary_history import unserved
 from sluice.planning.canary_scene import CanaryView
+from sluice.planning.dora import lead_time, taken_back, time_to_restore
 from sluice.planning.views import RunView
 from sluice.telemetry import metrics
 
@@ -78,8 +80,14 @@ def record_canary(old: CanaryView | None, new: CanaryView) -> None:
     if before is None or before.phase is not status.phase:
         metrics.CANARY_PHASE.remove_by_labels({"namespace": new.namespace, "canary": new.name})
     metrics.CANARY_PHASE.labels(*place, status.phase).set(1)
+    since = unserved(status)
+    if since is not None:
+        metrics.CANARY_UNSERVED.labels(*place).set(since.timestamp())
+    elif before is None or unserved(before) is not None:
+        metrics.CANARY_UNSERVED.remove_by_labels({"namespace": new.namespace, "canary": new.name})
     if before is None:
         return
+    _record_deliveries(place, before, status)
     move = status.last_move
     moved = move is not None and before.last_move != move
     if moved and before.phase is CanaryPhase.STEPPING and before.since is not None and move is not None:
@@ -92,7 +100,41 @@ def record_canary(old: CanaryView | None, new: CanaryView) -> None:
     metrics.CANARY_ROLLOUTS.labels(*place, result, move.reason).inc()
 
 
+def _record_deliveries(place: tuple[str, str], before: CanaryStatus, after: CanaryStatus) -> None:
+    """Count the rollouts that ended, the commits that became known, and what was taken back."""
+    if after.rollouts == before.rollouts:
+        return
+    known = {_identity(row): row for row in before.rollouts}
+    for row in after.rollouts:
+        old, seconds = known.get(_identity(row)), lead_time(row)
+        if seconds is not None and seconds >= 0 and (old is None or old.commit_time is None) and not row.again:
+            metrics.DELIVERY_LEAD_SECONDS.labels(*place).observe(seconds)
+        if old is not None:
+            continue
+        metrics.DELIVERY_ROLLOUTS.labels(*place, row.outcome).inc()
+        restore = time_to_restore(row)
+        if restore is not None and restore >= 0:
+            metrics.DELIVERY_RESTORE_SECONDS.labels(*place, row.outcome).observe(restore)
+    for undone in taken_back(after.rollouts):
+        if _identity(undone.by) not in known:
+            metrics.DELIVERY_TAKEN_BACK.labels(*place).inc()
+            metrics.DELIVERY_RESTORE_SECONDS.labels(*place, "TakenBack").observe(max(0.0, undone.seconds))
+
+
+def _identity(row: RolloutRecord) -> tuple[object, ...]:
+    return row.round, row.outcome, row.ended_at
+
+
 def forget_canary(namespace: str, name: str) -> None:
     """Drop the series of a canary that is gone."""
-    for metric in (metrics.CANARY_WEIGHT, metrics.CANARY_PHASE, metrics.CANARY_ROLLOUTS):
+    for metric in (
+        metrics.CANARY_WEIGHT,
+        metrics.CANARY_PHASE,
+        metrics.CANARY_ROLLOUTS,
+        metrics.CANARY_UNSERVED,
+        metrics.DELIVERY_ROLLOUTS,
+        metrics.DELIVERY_LEAD_SECONDS,
+        metrics.DELIVERY_RESTORE_SECONDS,
+        metrics.DELIVERY_TAKEN_BACK,
+    ):
         metric.remove_by_labels({"namespace": namespace, "canary": name})

@@ -44,6 +44,17 @@ _LAUNCH_SECONDS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0,
 _DURATION_SECONDS: Final = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0, 7200.0, 21600.0, 86400.0)
 """Bounds for users' work: a second to a day."""
 
+_HOUR: Final = 3600.0
+_DAY: Final = 24 * _HOUR
+
+_LEAD_SECONDS: Final = tuple(
+    hours * _HOUR for hours in (1 / 12, 0.25, 0.5, 1, 3, 6, 12, 24, 48, 168, 336, 720, 2160, 4320)
+)
+"""Bounds for a commit to reach production: five minutes to half a year, with those of DORA's bands among them."""
+
+_RESTORE_SECONDS: Final = (1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, _HOUR, 6 * _HOUR, _DAY, 7 * _DAY)
+"""Bounds for all to be good again: a second to a week, with those of DORA's bands among them."""
+
 # Calls to the API server --------------------------------------------------------------------------
 
 API_REQUESTS: Final = Counter(
@@ -230,6 +241,39 @@ CANARY_ROLLBACK_SECONDS: Final = Histogram(
     "sluice_canary_rollback_seconds",
     "From the decision to roll back until a route had been told to send the candidate nothing.",
     buckets=_CALL_SECONDS,
+    registry=REGISTRY,
+)
+CANARY_UNSERVED: Final = Gauge(
+    "sluice_canary_unserved_timestamp_seconds",
+    "Since when the revision that is applied has not been the one that runs, in seconds since 1970. No series while it is.",
+    ("namespace", "canary"),
+    registry=REGISTRY,
+)
+DELIVERY_ROLLOUTS: Final = Counter(
+    "sluice_delivery_rollouts_total",
+    "Rollouts that ended, by outcome: Promoted, RolledBack, Aborted, Reverted, Superseded, Deleted.",
+    ("namespace", "canary", "outcome"),
+    registry=REGISTRY,
+)
+DELIVERY_LEAD_SECONDS: Final = Histogram(
+    "sluice_delivery_lead_time_seconds",
+    "From the commit of a revision to its promotion, where the time of the commit is known.",
+    ("namespace", "canary"),
+    buckets=_LEAD_SECONDS,
+    registry=REGISTRY,
+)
+DELIVERY_RESTORE_SECONDS: Final = Histogram(
+    "sluice_delivery_restore_seconds",
+    "From the fault that was seen until all requests were sent back (RolledBack, Aborted), or from a promotion until an"
+    " earlier revision was promoted again (TakenBack).",
+    ("namespace", "canary", "outcome"),
+    buckets=_RESTORE_SECONDS,
+    registry=REGISTRY,
+)
+DELIVERY_TAKEN_BACK: Final = Counter(
+    "sluice_delivery_taken_back_total",
+    "Rollouts that were promoted and taken back within seven days by an earlier revision.",
+    ("namespace", "canary"),
     registry=REGISTRY,
 )
 METRIC_QUERIES: Final = Counter(

@@ -524,6 +524,9 @@ def test_killed_between_any_two_writes_it_ends_as_if_it_had_not_been(
         assert world.status.stable_revision == whole.status.stable_revision
         assert world.weights == whole.weights
         assert {key for key, _ in world.hook_effects} == {key for key, _ in whole.hook_effects}
+        assert [(row.round, row.outcome, row.reason) for row in world.status.rollouts] == [
+            (row.round, row.outcome, row.reason) for row in whole.status.rollouts
+        ]
         if not killed:
             return
     raise AssertionError("more writes than expected")

@@ -144,7 +144,8 @@ class RolloutRecord(StatusModel):
     round: int = Field(description="Its round.")
     revision: str = Field(description="The revision that was let in.")
     outcome: RolloutOutcome = Field(
-        description="Promoted, RolledBack, Aborted by a person, Reverted in Git, Superseded by another revision or plan, or Deleted with the Canary."
+        description="Promoted, RolledBack, Aborted by a person, Reverted in Git, Superseded by another revision or plan,"
+        " or Deleted with the Canary."
     )
     reason: str = Field(description="One word: why.")
     commit: str = Field(default="", exclude_if=_empty, description="Id of the commit, as far as it is known.")
@@ -155,7 +156,8 @@ class RolloutRecord(StatusModel):
     restored_at: Time | None = Field(default=None, description="When all requests had been sent back.")
     ended_at: Time = Field(description="When it ended; of a promoted one, when it was in production.")
     again: Literal[True] | None = Field(
-        default=None, description="True: the revision had been stable before, so that this takes back what came after it."
+        default=None,
+        description="True: the revision had been stable before, so that this takes back what came after it.",
     )
 
 

@@ -109,7 +109,7 @@ def to_text(report: Report) -> str:
     lines = []
     for name, keys in _parts(report):
         rows, bands = _rows(keys), keys.bands
-        values, counts = (max(len(text) for text in column) for column in zip(*((r.value, r.count) for r in rows)))
+        values, counts = max(len(row.value) for row in rows), max(len(row.count) for row in rows)
         lines.append(f"{name}  {_stretch(keys)}")
         for row in rows:
             band = bands[row.key] or _NO_BAND

@@ -138,7 +138,9 @@ def _known(scene: CanaryScene, status: CanaryStatus) -> dict[str, CommitRecord]:
 
 
 def _with_commit(row: RolloutRecord, commit: CommitRecord | None) -> RolloutRecord:
-    news = commit is not None and commit.id and (not row.commit or (row.commit == commit.id and row.commit_time is None))
+    news = (
+        commit is not None and commit.id and (not row.commit or (row.commit == commit.id and row.commit_time is None))
+    )
     if commit is None or row.again or not news:
         return row
     return row.model_copy(update={"commit": commit.id, "commit_time": commit.time})

@@ -64,7 +64,12 @@ def test_a_candidate_that_never_was_ready_had_no_request() -> None:
     world.git("v2")
     world.run()
     (row,) = world.status.rollouts
-    assert (row.outcome, row.reason, row.requests_at, row.restored_at) == ("RolledBack", "CandidateNotReady", None, None)
+    assert (row.outcome, row.reason, row.requests_at, row.restored_at) == (
+        "RolledBack",
+        "CandidateNotReady",
+        None,
+        None,
+    )
 
 
 def test_what_a_person_ends_is_aborted() -> None:
@@ -229,7 +234,9 @@ def full_record(number: int) -> RolloutRecord:
 
 def test_the_newest_fifty_are_kept_in_at_most_32_kib() -> None:
     world = started()
-    world.status = world.status.model_copy(update={"rollouts": tuple(full_record(n) for n in range(1, MAX_ROLLOUTS + 1))})
+    world.status = world.status.model_copy(
+        update={"rollouts": tuple(full_record(n) for n in range(1, MAX_ROLLOUTS + 1))}
+    )
     world.git("v2")
     world.run()
     rows = world.status.rollouts

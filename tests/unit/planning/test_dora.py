@@ -194,7 +194,9 @@ def test_a_failure_counts_in_the_time_in_which_it_was_promoted() -> None:
 def test_a_canary_that_is_younger_is_counted_from_its_beginning_and_for_a_day_at_least() -> None:
     assert keys(rollout("v2", 1), created=ago(10)).frequency == pytest.approx(0.1)
     assert keys(rollout("v2", 0.01), created=ago(0.02)).frequency == 1.0
-    assert keys(rollout("v2", 12), created=ago(10)).since == ago(12), "its records are older than it is: it was restored"
+    assert keys(rollout("v2", 12), created=ago(10)).since == ago(12), (
+        "its records are older than it is: it was restored"
+    )
 
 
 def test_a_full_list_says_nothing_of_the_time_before_its_first_record() -> None:
@@ -206,7 +208,9 @@ def test_a_full_list_says_nothing_of_the_time_before_its_first_record() -> None:
 
 
 def test_rollouts_of_several_canaries_at_the_same_time_are_counted_together() -> None:
-    one = History("shop", "pricing", ago(20), [rollout("v2", 1, commit_time=ago(1, hours=1)), rolled_back("v3", 0.5, 2)])
+    one = History(
+        "shop", "pricing", ago(20), [rollout("v2", 1, commit_time=ago(1, hours=1)), rolled_back("v3", 0.5, 2)]
+    )
     two = History("shop", "cart", ago(10), [rollout("v2", 1, commit_time=ago(1, hours=3)), rolled_back("v3", 0.5, 4)])
     found = four_keys([one, two], NOW, MONTH)
     assert found.outcomes == {"Promoted": 2, "RolledBack": 2}

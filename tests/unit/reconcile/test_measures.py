@@ -18,7 +18,14 @@ PLACE = {"namespace": NAMESPACE, "canary": "measured"}
 def view(*rollouts: RolloutRecord, phase: P = P.STABLE, uid: str = "u-1", **fields: object) -> CanaryView:
     status = CanaryStatus(phase=phase).model_copy(update={"rollouts": rollouts, **fields})
     return CanaryView(
-        namespace=NAMESPACE, name="measured", uid=uid, generation=1, deleting=False, spec=None, problem="", status=status
+        namespace=NAMESPACE,
+        name="measured",
+        uid=uid,
+        generation=1,
+        deleting=False,
+        spec=None,
+        problem="",
+        status=status,
     )
 
 

@@ -1,8 +1,9 @@
 """What the metrics are told of a run or a canary: read off its status before and after a write."""
 
 from collections.abc import Iterable
+from typing import get_args
 
-from sluice.api.canary_status import CanaryPhase, CanaryStatus, RolloutRecord
+from sluice.api.canary_status import CanaryPhase, CanaryStatus, RolloutOutcome, RolloutRecord
 from sluice.api.run import PipelineRunStatus, StepStatus
 from sluice.planning.canary_history import unserved
 from sluice.planning.canary_scene import CanaryView
@@ -86,6 +87,7 @@ def record_canary(old: CanaryView | None, new: CanaryView) -> None:
     elif before is None or unserved(before) is not None:
         metrics.CANARY_UNSERVED.remove_by_labels({"namespace": new.namespace, "canary": new.name})
     if before is None:
+        _begin_deliveries(place)
         return
     _record_deliveries(place, before, status)
     move = status.last_move
@@ -98,6 +100,14 @@ def record_canary(old: CanaryView | None, new: CanaryView) -> None:
     if status.phase is CanaryPhase.STABLE and before.phase is not CanaryPhase.RETURNING:
         return
     metrics.CANARY_ROLLOUTS.labels(*place, result, move.reason).inc()
+
+
+def _begin_deliveries(place: tuple[str, str]) -> None:
+    """Series that begin with 0, so that the first rollout is an increase."""
+    for outcome in get_args(RolloutOutcome):
+        metrics.DELIVERY_ROLLOUTS.labels(*place, outcome)
+    metrics.DELIVERY_TAKEN_BACK.labels(*place)
+    metrics.DELIVERY_LEAD_SECONDS.labels(*place)
 
 
 def _record_deliveries(place: tuple[str, str], before: CanaryStatus, after: CanaryStatus) -> None:

@@ -66,7 +66,11 @@ def test_each_rollout_is_counted_once_by_its_outcome() -> None:
 def test_what_is_read_at_the_start_or_of_another_object_of_this_name_is_not_counted_again() -> None:
     record_canary(None, view(promoted("v2", 1)))
     record_canary(view(uid="u-0"), view(promoted("v2", 1)))
-    assert value("sluice_delivery_rollouts_total", outcome="Promoted") is None
+    assert value("sluice_delivery_rollouts_total", outcome="Promoted") == 0, (
+        "the series begins, so that the next counts"
+    )
+    assert value("sluice_delivery_lead_time_seconds_count") == 0
+    assert value("sluice_delivery_taken_back_total") == 0
 
 
 def test_a_lead_time_is_counted_when_its_commit_becomes_known_and_once() -> None:

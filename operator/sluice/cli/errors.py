@@ -3,7 +3,7 @@
 | code | meaning |
 |---|---|
 | 0 | done; the run succeeded; the new version was promoted; everything is valid |
-| 1 | no: the run failed, the new version was rolled back, an object is invalid, the API server or the operator refused; something drifts |
+| 1 | no: the run failed, the new version was rolled back, an object is invalid, something drifts, or it was refused |
 | 2 | the command line is wrong, or a file cannot be read |
 | 3 | the run was cancelled; with `diff --exit-code`: something changes |
 | 4 | not known: no answer from the API server or the operator, the timeout passed, what was watched was deleted |

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from sluice.api.canary_status import CanaryPhase as P
 from sluice.api.canary_status import ControlAction
+from sluice.planning.canary_history import MAX_ROLLOUTS
 from sluice.planning.canary_scene import Dependency
 from sluice.planning.verdicts import Outcome
 from tests.unit.planning.canary_world import World, canary_spec, gate_view
@@ -228,11 +229,26 @@ def drive_to_the_end(world: World) -> None:
         assert (world.status.phase is P.FAILED) == world.target.paused
         if world.status.phase is P.STABLE:
             assert world.status.stable_revision == world.target.revision
+        check_records(world)
     else:
         world.run(until=P.GONE)
         world.look()
         assert not world.finalizer
         assert not world.target.paused
+
+
+def check_records(world: World) -> None:
+    """Every round has left its record, once, and its times are in their order."""
+    rows = world.status.rollouts
+    told = [(row.round, row.reason == "HoldBroken") for row in rows]
+    assert len(told) == len(set(told))
+    if len(rows) < MAX_ROLLOUTS:
+        assert {row.round for row in rows} == set(range(1, world.status.round + 1))
+    for row in rows:
+        times = [row.started_at, row.requests_at, row.failed_at, row.restored_at, row.ended_at]
+        known = [time for time in times if time is not None]
+        assert known == sorted(known), row
+        assert row.restored_at is None or row.requests_at is not None
 
 
 Histories.TestCase.settings = settings(

@@ -23,6 +23,11 @@ from sluice.api.commits import CommitRecord
 from sluice.api.names import DNS_LABEL, MAX_STEP_NAME
 from sluice.api.pod_template import Opaque, PodTemplate, StringMap, VolumeMount
 
+
+def _empty(value: object) -> bool:
+    return not value
+
+
 ParamType = Literal["string", "integer", "number", "boolean", "array", "object"]
 AnyValue = Annotated[Json, Field(json_schema_extra=OPAQUE)]
 
@@ -344,6 +349,20 @@ class LastRun(StatusModel):
     finished_at: Time | None = Field(default=None, description="When it ended.")
 
 
+class Delivery(StatusModel):
+    """A revision whose first run has succeeded."""
+
+    revision: str = Field(description="Name of the ControllerRevision.")
+    run: str = Field(description="The run.")
+    commit: str = Field(default="", exclude_if=_empty, description="Id of the commit, as far as it is known.")
+    commit_time: Time | None = Field(default=None, description="When it was committed.")
+    delivered_at: Time = Field(description="When the run ended.")
+    again: Literal[True] | None = Field(
+        default=None,
+        description="True: the revision had been delivered before, so that this takes back what came after it.",
+    )
+
+
 class DataPipelineStatus(StatusModel):
     """What the operator sees."""
 
@@ -360,6 +379,11 @@ class DataPipelineStatus(StatusModel):
     next_run: Time | None = Field(default=None, description="The next tick.")
     active_runs: int = Field(default=0, description="Runs that have not ended.")
     last_run: LastRun | None = Field(default=None, description="The newest run.")
+    deliveries: tuple[Delivery, ...] = Field(
+        default=(),
+        exclude_if=_empty,
+        description="Revisions whose first run has succeeded, newest last, the last fifty.",
+    )
     health: str | None = Field(default=None, description="Healthy, Failing, Suspended or Invalid.")
     conditions: tuple[Condition, ...] = Field(
         default=(), description="Ready, Reconciling, Stalled.", json_schema_extra=list_map("type")

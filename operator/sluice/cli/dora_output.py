@@ -17,11 +17,10 @@ _NO_BAND: Final = f"no band: fewer than {FEW}"
 
 @dataclass(frozen=True)
 class Report:
-    """The keys of each Canary, and of all together."""
+    """The keys of each Canary and DataPipeline, and of all together."""
 
     within: timedelta
-    canaries: Sequence[tuple[str, str, Keys]]
-    """Namespace, name, keys."""
+    each: Sequence[tuple[History, Keys]]
     together: Keys
 
 
@@ -38,7 +37,7 @@ class _Row:
 
 def report_of(histories: Sequence[History], now: datetime, window: timedelta, within: timedelta) -> Report:
     """The keys of `histories` over the time of `window` up to `now`."""
-    each = tuple((row.namespace, row.name, four_keys([row], now, window, within)) for row in histories)
+    each = tuple((row, four_keys([row], now, window, within)) for row in histories)
     return Report(within, each, four_keys(histories, now, window, within))
 
 
@@ -90,22 +89,22 @@ def _stretch(keys: Keys) -> str:
 
 def _notes(keys: Keys) -> Iterator[str]:
     if keys.cut:
-        yield "a Canary keeps its newest 50 rollouts only: older ones of this time are in the metrics"
+        yield "only the newest 50 are on record: older ones of this time are in the metrics"
     if keys.backwards:
         yield f"{_count(keys.backwards, 'time')} left out, as a clock ran backwards"
 
 
 def _parts(report: Report) -> Iterator[tuple[str, Keys]]:
-    for namespace, name, keys in report.canaries:
-        yield f"{namespace}/{name}", keys
-    if len(report.canaries) > 1:
+    for history, keys in report.each:
+        yield f"{history.kind} {history.namespace}/{history.name}", keys
+    if len(report.each) > 1:
         yield "together", report.together
 
 
 def to_text(report: Report) -> str:
     """For people in a terminal."""
-    if not report.canaries:
-        return "no Canaries"
+    if not report.each:
+        return "no Canaries and no DataPipelines"
     lines = []
     for name, keys in _parts(report):
         rows, bands = _rows(keys), keys.bands
@@ -121,8 +120,8 @@ def to_text(report: Report) -> str:
 
 def to_markdown(report: Report) -> str:
     """For a comment or a page."""
-    if not report.canaries:
-        return "No Canaries."
+    if not report.each:
+        return "No Canaries and no DataPipelines."
     lines = []
     for name, keys in _parts(report):
         lines += [f"### {name}", "", _stretch(keys), "", "| key | value | counted of | band |", "|---|---|---|---|"]
@@ -138,7 +137,10 @@ def to_json(report: Report) -> str:
     """For programs. Times are seconds."""
     document = {
         "withinSeconds": report.within.total_seconds(),
-        "canaries": [{"namespace": ns, "name": name, **_document(keys)} for ns, name, keys in report.canaries],
+        "objects": [
+            {"kind": row.kind, "namespace": row.namespace, "name": row.name, **_document(keys)}
+            for row, keys in report.each
+        ],
         "together": _document(report.together),
         "bands": SOURCE.removeprefix("Bands: "),
     }

@@ -13,11 +13,11 @@ from typing import Final
 from sluice.api.canary_status import (
     CanaryPhase,
     CanaryStatus,
-    CommitRecord,
     FailedRevision,
     RolloutOutcome,
     RolloutRecord,
 )
+from sluice.api.commits import CommitRecord
 from sluice.api.reasons import CanaryReason
 from sluice.planning.canary_guards import Cause
 from sluice.planning.canary_scene import CanaryScene, Moment

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sluice.api.canary_status import RolloutRecord
+from sluice.api.pipeline import Delivery
 from sluice.planning.canary_history import MAX_ROLLOUTS
 
 FEW: Final = 5
@@ -27,14 +28,16 @@ Seconds = float
 
 @dataclass(frozen=True)
 class History:
-    """What is known of the rollouts of a Canary."""
+    """What is known of the rollouts of a Canary, or of the deliveries of a DataPipeline."""
 
     namespace: str
     name: str
     created: datetime | None
-    """When the Canary was made; None: not known."""
+    """When the object was made; None: not known."""
     rollouts: Sequence[RolloutRecord]
     """Oldest first."""
+    kind: str = "Canary"
+    """Canary or DataPipeline."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,23 @@ def taken_back(rollouts: Sequence[RolloutRecord], within: timedelta = WITHIN) ->
                 break
             since.add(later.revision)
     return tuple(found)
+
+
+def delivered(rows: Iterable[Delivery]) -> tuple[RolloutRecord, ...]:
+    """Deliveries of a pipeline as promotions: what a run that succeeds delivers is in use."""
+    return tuple(
+        RolloutRecord(
+            round=place,
+            revision=row.revision,
+            outcome="Promoted",
+            reason="Delivered",
+            commit=row.commit,
+            commit_time=row.commit_time,
+            ended_at=row.delivered_at,
+            again=row.again,
+        )
+        for place, row in enumerate(rows, start=1)
+    )
 
 
 def lead_time(row: RolloutRecord) -> Seconds | None:

@@ -15,9 +15,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final
 
-from sluice.api.canary_status import CanaryPhase, CanaryStatus, CommitRecord
+from sluice.api.canary_status import CanaryPhase, CanaryStatus
+from sluice.api.commits import CommitRecord
 from sluice.planning.canary_history import unserved
-from sluice.planning.write_back import short
+from sluice.planning.origins import short
 
 NOT_SYNCED_AFTER: Final = timedelta(seconds=600)
 """How long Git may be ahead of what is applied, and what is applied of what runs, before it is drift."""

@@ -23,6 +23,7 @@ from sluice.planning.actions import (
     ReadPipelineCommit,
     same,
 )
+from sluice.planning.deliveries import with_delivery
 from sluice.planning.origins import NOWHERE, Origin, ReadCommit, short
 from sluice.planning.schedule import due_ticks, next_tick, tick_at
 from sluice.planning.validation import check_pipeline
@@ -88,7 +89,8 @@ def plan_pipeline(scene: PipelineScene) -> PipelinePlan:
         }
     )
     status = _with_runs(scene, status, {action.name for action in retention if isinstance(action, DeleteRun)})
-    status = _with_conditions(scene, _with_commit(scene, status, revision.name))
+    status = with_delivery(_with_commit(scene, status, revision.name), revision.name, scene.runs)
+    status = _with_conditions(scene, status)
     return Plan(
         None if same(status, pipeline.status) else status,
         before=(*create_revision, *due.actions),

@@ -49,7 +49,14 @@ from sluice.reconcile.canaries import CANARY, Canaries
 from sluice.reconcile.commits import Commits, GitAccess
 from sluice.reconcile.executor import Executor
 from sluice.reconcile.measurer import Measurer, Place
-from sluice.reconcile.measures import count_holding, forget_gate, forget_pipeline, record_gates, record_run
+from sluice.reconcile.measures import (
+    count_holding,
+    forget_gate,
+    forget_pipeline,
+    record_gates,
+    record_pipeline,
+    record_run,
+)
 from sluice.reconcile.patches import merge_patch
 from sluice.reconcile.queue import Key, WorkQueue
 from sluice.telemetry import metrics
@@ -260,6 +267,8 @@ class Engine:
         self._add(Key(PIPELINE, namespace, name))
         if change.old is not None and (change.new is None or change.new.uid != change.old.uid):
             self._commits.forget(change.old.uid)
+        if change.new is not None:
+            record_pipeline(change.old.value if change.old is not None else None, change.new.value)
         if change.new is None:
             self._forget_if_gone(namespace, name)
         elif change.old is None or self._returned_to_a_known_revision(change.old.value, change.new.value):

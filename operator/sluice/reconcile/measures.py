@@ -8,7 +8,7 @@ from sluice.api.run import PipelineRunStatus, StepStatus
 from sluice.planning.canary_history import unserved
 from sluice.planning.canary_scene import CanaryView
 from sluice.planning.dora import lead_time, taken_back, time_to_restore
-from sluice.planning.views import RunView
+from sluice.planning.views import PipelineView, RunView
 from sluice.telemetry import metrics
 
 
@@ -69,8 +69,32 @@ def forget_gate(namespace: str, name: str) -> None:
 
 def forget_pipeline(namespace: str, name: str) -> None:
     """Drop the series of a pipeline that is gone."""
-    for metric in (metrics.RUNS, metrics.RUN_DURATION_SECONDS, metrics.RUN_ACTIVE):
+    for metric in (
+        metrics.RUNS,
+        metrics.RUN_DURATION_SECONDS,
+        metrics.RUN_ACTIVE,
+        metrics.DELIVERY_PIPELINES,
+        metrics.DELIVERY_PIPELINE_LEAD_SECONDS,
+    ):
         metric.remove_by_labels({"namespace": namespace, "pipeline": name})
+
+
+def record_pipeline(old: PipelineView | None, new: PipelineView) -> None:
+    """Count the revisions that were delivered since the pipeline was seen last, and the commits that became known."""
+    place, rows = (new.namespace, new.name), new.status.deliveries
+    if old is None or old.uid != new.uid:
+        metrics.DELIVERY_PIPELINES.labels(*place)
+        metrics.DELIVERY_PIPELINE_LEAD_SECONDS.labels(*place)
+        return
+    known = {(row.revision, row.run): row for row in old.status.deliveries}
+    for row in rows if rows != old.status.deliveries else ():
+        before = known.get((row.revision, row.run))
+        if before is None:
+            metrics.DELIVERY_PIPELINES.labels(*place).inc()
+        if row.commit_time is not None and (before is None or before.commit_time is None):
+            seconds = (row.delivered_at - row.commit_time).total_seconds()
+            if seconds >= 0:
+                metrics.DELIVERY_PIPELINE_LEAD_SECONDS.labels(*place).observe(seconds)
 
 
 def record_canary(old: CanaryView | None, new: CanaryView) -> None:

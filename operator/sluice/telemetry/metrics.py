@@ -276,6 +276,19 @@ DELIVERY_TAKEN_BACK: Final = Counter(
     ("namespace", "canary"),
     registry=REGISTRY,
 )
+DELIVERY_PIPELINES: Final = Counter(
+    "sluice_delivery_pipelines_total",
+    "Revisions of pipelines whose first run succeeded.",
+    ("namespace", "pipeline"),
+    registry=REGISTRY,
+)
+DELIVERY_PIPELINE_LEAD_SECONDS: Final = Histogram(
+    "sluice_delivery_pipeline_lead_time_seconds",
+    "From the commit of a pipeline's revision to the end of its first run that succeeded, where the time of the commit is known.",
+    ("namespace", "pipeline"),
+    buckets=_LEAD_SECONDS,
+    registry=REGISTRY,
+)
 METRIC_QUERIES: Final = Counter(
     "sluice_metric_queries_total",
     "Questions to metric sources, by result: answered, or the kind of failure.",

@@ -13,6 +13,7 @@ from tests.unit.kube.loopback_api import Loopback, status_object
 
 ROOT = Path(__file__).resolve().parents[3]
 CANARIES = "/apis/sluice.dev/v1alpha1/canaries"
+PIPELINES = "/apis/sluice.dev/v1alpha1/datapipelines"
 DEPLOYMENTS = "/apis/apps/v1/deployments"
 APPLICATIONS = "/apis/argoproj.io/v1alpha1/applications"
 
@@ -23,7 +24,7 @@ class Lists(Loopback):
     def __init__(self, **lists: list[dict[str, Any]]) -> None:
         """`lists` by the plural of the kind."""
         super().__init__()
-        paths = {path.rpartition("/")[2]: path for path in (CANARIES, DEPLOYMENTS, APPLICATIONS)}
+        paths = {path.rpartition("/")[2]: path for path in (CANARIES, PIPELINES, DEPLOYMENTS, APPLICATIONS)}
         self.lists = {paths[plural]: items for plural, items in lists.items()}
         self.forbidden: set[str] = set()
         """Plurals of kinds that may not be listed."""

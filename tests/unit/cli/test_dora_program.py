@@ -49,18 +49,18 @@ GOOD = tuple((float(day), "Promoted") for day in range(25, 0, -2))
 
 async def test_the_keys_of_each_canary_and_together(tmp_path: Path) -> None:
     canaries = [canary("pricing", "data", *GOOD, (0.5, "RolledBack")), canary("cart"), canary("cart", "other", *GOOD)]
-    async with Lists(canaries=canaries) as api:
+    async with Lists(canaries=canaries, datapipelines=[]) as api:
         code, out, err = await sluice(api, tmp_path, "dora")
         assert (code, err) == (0, "")
         lines = out.splitlines()
         assert [line.split("  ")[0] for line in lines if line and line[0] != " "] == [
-            "data/cart",
-            "data/pricing",
+            "Canary data/cart",
+            "Canary data/pricing",
             "together",
             "Bands: DORA, Accelerate State of DevOps Report 2024.",
         ]
         assert lines[0].endswith("(30 days): no rollouts")
-        place = next(index for index, line in enumerate(lines) if line.startswith("data/pricing"))
+        place = next(index for index, line in enumerate(lines) if line.startswith("Canary data/pricing"))
         assert lines[place].endswith("(30 days): 14 rollouts, 13 Promoted, 1 RolledBack")
         assert [line.split() for line in lines[place + 1 : place + 5]] == [
             "deployment frequency 3.0 a week 13 promoted High".split(),
@@ -72,11 +72,11 @@ async def test_the_keys_of_each_canary_and_together(tmp_path: Path) -> None:
 
 async def test_all_namespaces_one_canary_and_less_time_as_json(tmp_path: Path) -> None:
     canaries = [canary("pricing", "data", *GOOD), canary("cart"), canary("pricing", "other", *GOOD)]
-    async with Lists(canaries=canaries) as api:
+    async with Lists(canaries=canaries, datapipelines=[]) as api:
         code, out, _ = await sluice(api, tmp_path, "dora", "-A", "--canary", "pricing", "--since", "36h", "-o", "json")
         found = json.loads(out)
         assert code == 0
-        assert [(row["namespace"], row["name"], row["rollouts"]) for row in found["canaries"]] == [
+        assert [(row["namespace"], row["name"], row["rollouts"]) for row in found["objects"]] == [
             ("data", "pricing", 1),
             ("other", "pricing", 1),
         ]
@@ -100,9 +100,44 @@ async def test_all_namespaces_one_canary_and_less_time_as_json(tmp_path: Path) -
         assert found["withinSeconds"] == 7 * 86400
 
 
+def pipeline(name: str, *days: float) -> dict[str, Any]:
+    """One whose revisions were delivered so many days ago, each two hours after its commit."""
+    rows = [
+        {
+            "revision": f"{name}-{number}",
+            "run": f"run-{number}",
+            "commitTime": (RECENT - timedelta(days=day, hours=2)).isoformat(),
+            "deliveredAt": (RECENT - timedelta(days=day)).isoformat(),
+        }
+        for number, day in enumerate(days)
+    ]
+    metadata = {"name": name, "namespace": "data", "creationTimestamp": "2020-01-01T00:00:00Z"}
+    return {"metadata": metadata, "spec": {}, "status": {"deliveries": rows}}
+
+
+async def test_pipelines_are_counted_beside_canaries_and_alone(tmp_path: Path) -> None:
+    lists = {"canaries": [canary("pricing", "data", *GOOD)], "datapipelines": [pipeline("flights", 9, 8, 7, 6, 5)]}
+    async with Lists(**lists) as api:
+        code, out, _ = await sluice(api, tmp_path, "dora", "-o", "json")
+        found = json.loads(out)
+        assert code == 0
+        assert [(row["kind"], row["name"]) for row in found["objects"]] == [
+            ("Canary", "pricing"),
+            ("DataPipeline", "flights"),
+        ]
+        assert found["together"]["outcomes"] == {"Promoted": 18}
+        _, out, _ = await sluice(api, tmp_path, "dora", "--pipeline", "flights")
+        assert out.splitlines()[2].split() == "lead time for changes median 2h, p90 2h 5 changes Elite".split()
+        assert "together" not in out
+        code, _, err = await sluice(api, tmp_path, "dora", "--pipeline", "fligths")
+        assert (code, err) == (1, 'error: there is no DataPipeline "fligths" in namespace data\n')
+        code, _, err = await sluice(api, tmp_path, "dora", "--pipeline", "flights", "--canary", "pricing")
+        assert (code, err) == (2, "error: --canary and --pipeline: give one of them, or none\n")
+
+
 async def test_what_is_not_there_and_what_is_wrong(tmp_path: Path) -> None:
-    async with Lists(canaries=[]) as api:
-        assert await sluice(api, tmp_path, "dora") == (0, "no Canaries\n", "")
+    async with Lists(canaries=[], datapipelines=[]) as api:
+        assert await sluice(api, tmp_path, "dora") == (0, "no Canaries and no DataPipelines\n", "")
         code, _, err = await sluice(api, tmp_path, "dora", "--canary", "pricing")
         assert (code, err) == (1, 'error: there is no Canary "pricing" in namespace data\n')
         code, _, err = await sluice(api, tmp_path, "dora", "--since", "month")
@@ -137,7 +172,7 @@ def test_markdown_has_a_table_for_each_canary_and_the_notes() -> None:
     ]
     text = to_markdown(report_of([History("shop", "pricing", LONG_AGO, rows)], NOW, MONTH, WITHIN))
     assert text.splitlines() == [
-        "### shop/pricing",
+        "### Canary shop/pricing",
         "",
         "2026-01-31 to 2026-03-02 (30 days): 3 rollouts, 2 Promoted, 1 RolledBack",
         "",
@@ -159,4 +194,4 @@ def test_a_full_list_is_told_of() -> None:
     text = to_text(report_of([History("shop", "pricing", LONG_AGO, rows)], NOW, MONTH, WITHIN))
     assert "(5 days): 50 rollouts, 50 Promoted" in text
     assert "deployment frequency   10.0 a day" in text
-    assert "note: a Canary keeps its newest 50 rollouts only" in text
+    assert "note: only the newest 50 are on record" in text

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sluice.api.canary_status import CanaryPhase as P
-from sluice.api.canary_status import CanaryStatus, CommitRecord, RolloutRecord
+from sluice.api.canary_status import CanaryStatus, RolloutRecord
+from sluice.api.commits import CommitRecord
 from sluice.planning.canary_history import MAX_ROLLOUTS, unserved
 from sluice.planning.verdicts import Outcome
 from tests.builders import NOW

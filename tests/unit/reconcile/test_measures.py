@@ -1,5 +1,6 @@
 """What the metrics are told of a canary, read off its status before and after a write."""
 
+import itertools
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -7,10 +8,11 @@ import pytest
 
 from sluice.api.canary_status import CanaryPhase as P
 from sluice.api.canary_status import CanaryStatus, RolloutRecord
+from sluice.api.pipeline import DataPipelineStatus, Delivery
 from sluice.planning.canary_scene import CanaryView
-from sluice.reconcile.measures import forget_canary, record_canary
+from sluice.reconcile.measures import forget_canary, forget_pipeline, record_canary, record_pipeline
 from sluice.telemetry.metrics import REGISTRY
-from tests.builders import NAMESPACE, NOW, after
+from tests.builders import NAMESPACE, NOW, after, pipeline_view
 
 PLACE = {"namespace": NAMESPACE, "canary": "measured"}
 
@@ -108,3 +110,21 @@ def test_since_when_the_applied_revision_does_not_run_is_told_until_it_does() ->
     assert value("sluice_canary_unserved_timestamp_seconds") == NOW.timestamp()
     record_canary(failed, resting)
     assert value("sluice_canary_unserved_timestamp_seconds") is None
+
+
+def test_deliveries_of_pipelines_are_counted_once_and_their_lead_time_when_the_commit_is_known() -> None:
+    row = Delivery(revision="flights-1", run="run-1", delivered_at=after(hours=1))
+    known = row.model_copy(update={"commit": "a" * 40, "commit_time": NOW})
+    views = [pipeline_view(status=DataPipelineStatus(deliveries=rows)) for rows in ((), (row,), (known,), (known,))]
+    place = {"namespace": views[0].namespace, "pipeline": views[0].name}
+    try:
+        record_pipeline(None, views[0])
+        assert REGISTRY.get_sample_value("sluice_delivery_pipelines_total", place) == 0
+        for old, new in itertools.pairwise(views):
+            record_pipeline(old, new)
+        assert REGISTRY.get_sample_value("sluice_delivery_pipelines_total", place) == 1
+        assert REGISTRY.get_sample_value("sluice_delivery_pipeline_lead_time_seconds_count", place) == 1
+        assert REGISTRY.get_sample_value("sluice_delivery_pipeline_lead_time_seconds_sum", place) == 3600
+    finally:
+        forget_pipeline(namespace=place["namespace"], name=place["pipeline"])
+    assert REGISTRY.get_sample_value("sluice_delivery_pipelines_total", place) is None

@@ -3,7 +3,7 @@
 The record is in the pipeline's status, in the write that tells of the run, so that it outlives the run."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Literal
 
 from sluice.api.pipeline import DataPipelineStatus, Delivery
 from sluice.api.run import RunPhase
@@ -30,7 +30,7 @@ def with_delivery(status: DataPipelineStatus, revision: str, runs: Iterable[RunV
         ]
         if done:
             ended, name = min(done)
-            again = True if any(row.revision == revision for row in rows) else None
+            again: Literal[True] | None = True if any(row.revision == revision for row in rows) else None
             rows = (*rows, Delivery(revision=revision, run=name, delivered_at=ended, again=again))[-MAX_DELIVERIES:]
     rows = _joined(status, rows)
     return status if rows == status.deliveries else status.model_copy(update={"deliveries": rows})

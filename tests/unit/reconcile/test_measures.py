@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -115,7 +116,10 @@ def test_since_when_the_applied_revision_does_not_run_is_told_until_it_does() ->
 def test_deliveries_of_pipelines_are_counted_once_and_their_lead_time_when_the_commit_is_known() -> None:
     row = Delivery(revision="flights-1", run="run-1", delivered_at=after(hours=1))
     known = row.model_copy(update={"commit": "a" * 40, "commit_time": NOW})
-    views = [pipeline_view(status=DataPipelineStatus(deliveries=rows)) for rows in ((), (row,), (known,), (known,))]
+    views = [
+        replace(pipeline_view(status=DataPipelineStatus(deliveries=rows)), name="measured")
+        for rows in ((), (row,), (known,), (known,))
+    ]
     place = {"namespace": views[0].namespace, "pipeline": views[0].name}
     try:
         record_pipeline(None, views[0])

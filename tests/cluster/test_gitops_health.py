@@ -38,8 +38,10 @@ def let_hook_end(namespace: Namespace) -> None:
     """Let the newest Job of a hook end well."""
 
     def pod() -> str | None:
-        found = [row for row in namespace.all_of("pods", "job-name") if row["status"]["phase"] == "Running"]
-        return str(found[0]["metadata"]["name"]) if found else None
+        jobs = {row["metadata"]["name"]: row["metadata"]["creationTimestamp"] for row in namespace.all_of("jobs")}
+        newest = max(jobs, key=lambda name: jobs[name], default="")
+        pods = namespace.all_of("pods", f"job-name={newest}") if newest else []
+        return next((str(row["metadata"]["name"]) for row in pods if row["status"]["phase"] == "Running"), None)
 
     name = namespace.wait_for("the pod of the hook", pod)
     done = namespace.kubectl("exec", name, "--", "kill", "-USR1", "1", check=False)
@@ -83,7 +85,6 @@ def test_every_phase_of_a_blue_green_release_has_its_health(
         app.act("Canary", "pricing", "resume")
         let_hook_end(namespace)
         stands(app, namespace, "Watching", "Progressing", "weight 100 %: ")
-        app.act("Canary", "pricing", "promote")
         stands(app, namespace, "Keeping", "Progressing")
         app.act("Canary", "pricing", "promote")
         stands(app, namespace, "Promoting", "Progressing")
@@ -95,8 +96,9 @@ def test_every_phase_of_a_blue_green_release_has_its_health(
         stands(app, namespace, "Switching", "Progressing")
         repository.commit("Sell figs", target=slow("figs"))
         stands(app, namespace, "Restarting", "Progressing")
+        stands(app, namespace, "Switching", "Progressing")
         let_hook_end(namespace)
-        stands(app, namespace, "Watching", "Progressing")
+        stands(app, namespace, "Keeping", "Progressing")
         prom.lines = BAD
         stands(app, namespace, "RollingBack", "Degraded", "errors")
         app.is_healthy("Degraded")

@@ -107,8 +107,10 @@ def _withdrawing(m: Moment) -> tuple[CanaryStatus, Traffic]:
 def waiting(m: Moment, _: Evidence) -> Doing:
     """There is nothing that could be let in."""
     target = m.scene.target
+    if m.spec is None:
+        return Doing(m.status, (), CanaryReason.INVALID_SPEC, m.scene.canary.problem)
     if target is None:
-        name = m.spec.target.name if m.spec is not None else ""
+        name = m.spec.target.name
         return Doing(m.status, (), CanaryReason.TARGET_NOT_FOUND, f'there is no Deployment "{name}"')
     message = f"{target.name} has {target.available} of {target.replicas} pods ready"
     return Doing(m.status, _adopt(m), CanaryReason.TARGET_NOT_READY, message)

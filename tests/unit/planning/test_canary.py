@@ -443,6 +443,15 @@ def test_a_deleted_canary_gives_everything_back(until: P) -> None:
     assert not any(any(route.stated[1:]) for route in world.routes.values())
 
 
+def test_a_canary_whose_spec_cannot_be_acted_on_says_so_from_the_beginning() -> None:
+    world = World(canary_spec())
+    world.spec = None
+    world.look()
+    assert (world.status.phase, world.status.reason) == (P.WAITING, "InvalidSpec")
+    assert {row.type: row.status for row in world.status.conditions}["Stalled"] == "True"
+    assert not world.target.adopted
+
+
 def test_a_candidate_that_is_ready_gets_nothing_before_its_service_leads_to_it() -> None:
     world = started()
     world.git("v2")

@@ -27,11 +27,17 @@ class Api:
         """One object. Raises NotThere."""
         return self._ask(f"{self._path(namespace, kind)}/{name}")
 
-    def all_of(self, namespace: str, kind: str, selector: str = "") -> list[Manifest]:
-        """All objects of a kind with these labels. As by kubectl, each says its own kind. Raises NotThere."""
-        found = self._ask(self._path(namespace, kind), labelSelector=selector)
-        head = {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
-        return [{**head, **row} for row in found["items"]]
+    def all_of(self, namespace: str, kinds: str, selector: str = "") -> list[Manifest]:
+        """All objects of a kind, or of several with commas between, with these labels. As by kubectl, each says its own kind.
+
+        Raises NotThere.
+        """
+        rows = []
+        for kind in kinds.split(","):
+            found = self._ask(self._path(namespace, kind), labelSelector=selector)
+            head = {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
+            rows += [{**head, **row} for row in found["items"]]
+        return rows
 
     def _path(self, namespace: str, kind: str) -> str:
         if kind not in self._paths:

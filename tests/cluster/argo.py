@@ -220,9 +220,9 @@ class Application:
             over.set()
             thread.join()
 
-    def compare(self) -> None:
-        """Have it compared with Git and the cluster now."""
-        self.api.ask("GET", self._path, refresh="normal")
+    def compare(self, *, hard: bool = False) -> Manifest:
+        """Have it compared with Git and the cluster now; `hard`: without what is remembered of Git. Its status then."""
+        return dict(self.api.ask("GET", self._path, refresh="hard" if hard else "normal").get("status") or {})
 
     @contextmanager
     def recorded(self) -> Iterator[list[Manifest]]:
@@ -314,11 +314,15 @@ def _revision(operation: Manifest) -> str:
 
 RETRY = {"limit": 300, "backoff": {"duration": "1s", "factor": 1, "maxDuration": "2s"}}
 """Other tests restart the operator, and its webhook with it: a sync that finds none tries again."""
+FEW = {**RETRY, "limit": 8}
+"""For commits that are refused: as long as Argo CD tries one again, it syncs no other."""
 
 
-def manifest(name: str, repository: Repository, namespace: str, *options: str) -> Manifest:
+def manifest(
+    name: str, repository: Repository, namespace: str, *options: str, retry: Manifest | None = None
+) -> Manifest:
     """An Application of the repository's root, synced by itself with prune and self-healing, with these sync options."""
-    policy = {"automated": {"prune": True, "selfHeal": True}, "syncOptions": list(options), "retry": RETRY}
+    policy = {"automated": {"prune": True, "selfHeal": True}, "syncOptions": list(options), "retry": retry or RETRY}
     return {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
@@ -333,14 +337,16 @@ def manifest(name: str, repository: Repository, namespace: str, *options: str) -
 
 
 @contextmanager
-def application(namespace: Namespace, repository: Repository, *options: str) -> Iterator[Application]:
+def application(
+    namespace: Namespace, repository: Repository, *options: str, retry: Manifest | None = None
+) -> Iterator[Application]:
     """An Application of a repository that has a commit, named as the namespace that it is for.
 
     When it goes, what it made stays, and goes with the namespace.
     """
     api = ArgoCD.log_in()
     made = Application(namespace.name, namespace, api)
-    api.ask("POST", "/applications", manifest(made.name, repository, namespace.name, *options))
+    api.ask("POST", "/applications", manifest(made.name, repository, namespace.name, *options, retry=retry))
     try:
         yield made
     finally:

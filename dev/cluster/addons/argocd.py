@@ -60,6 +60,11 @@ def git_url(settings: Settings) -> str:
     return f"http://{_kept(_home(settings) / 'git-address')}:{settings.ports.argocd_git}"
 
 
+def git_folder(settings: Settings) -> Path:
+    """Where the bare repositories are, as `NAME.git`."""
+    return _home(settings) / "git"
+
+
 def password(settings: Settings, account: str) -> str:
     """The password of one of ACCOUNTS. Raises ClusterError where the add-on is not up."""
     return _kept(_password_file(settings, account))
@@ -181,7 +186,7 @@ def _start(context: Context) -> None:
     start(
         "argocd-git",
         [
-            *(sys.executable, _GIT_SERVER, address, str(ports.argocd_git), home / "git"),
+            *(sys.executable, _GIT_SERVER, address, str(ports.argocd_git), git_folder(settings)),
             f"{url(settings)}/api/webhook",
         ],
         reads=[_GIT_SERVER, _GIT_HOOK],

@@ -102,6 +102,8 @@ def gather(moment: Moment) -> Evidence:
     wakes = [row.wake_at for row in rows if row.wake_at is not None]
     if moment.phase in LOOKING and moment.now < start:
         wakes.append(start)
+    if looking and missing[0] is not None and since is None:
+        wakes.append(missing[0] + GRACE)  # no look may come that would tell
     return Evidence(
         leading.decision,
         leading.gate.verdict,

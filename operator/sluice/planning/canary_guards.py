@@ -194,6 +194,6 @@ def out_and_new(m: Moment, evidence: Evidence) -> Cause | None:
 def given_back(m: Moment, _: Evidence) -> Cause | None:
     """The candidate is gone, and the target is its user's alone."""
     target = m.scene.target
-    if not out(m) or (target is not None and (target.adopted or target.held)):
+    if not out(m) or (target is not None and target.ours):
         return None
     return Cause(CanaryReason.DELETED, "everything is given back")

@@ -79,6 +79,7 @@ class TargetView:
     running: str | None
     """Revision of the pods that serve, as far as it can be told."""
     adopted: bool
+    """Whether it says that it is this Canary's."""
     paused: bool
     held: bool
     """Whether it was sluice that paused it."""
@@ -90,6 +91,8 @@ class TargetView:
     available: int
     least_available: int
     """What a rolling update of it leaves: replicas minus maxUnavailable."""
+    taken: bool = False
+    """Whether it says that it is another Canary's, and that one stays: a Canary was renamed, or there are two of one target."""
     named: bool = True
     """Whether its Service leads to every pod that is ready: a router finds nobody else."""
     recreate: bool = False
@@ -97,6 +100,11 @@ class TargetView:
     configured: bool = True
     """Whether its template names the configs as they are, so that its pods have them or get them."""
     origin: Origin = NOWHERE
+
+    @property
+    def ours(self) -> bool:
+        """Whether anything is on it that has to go with this Canary."""
+        return self.adopted or (self.held and not self.taken)
 
     @property
     def serving(self) -> bool:

@@ -53,11 +53,11 @@ def _soonest(*moments: datetime | None) -> datetime | None:
 
 
 def keep_held(m: Moment) -> tuple[CanaryAction, ...]:
-    """The target stays on its old pods: put right when admission missed it, or somebody resumed it."""
+    """The target is known as ours, and stays on its old pods: put right when admission missed it, or somebody resumed it."""
     target = m.scene.target
     if target is None or target.paused or target.revision in m.trusted:
-        return ()
-    return (HoldTarget(target.name, target.uid, target.resource_version),)
+        return _adopt(m)
+    return (*_adopt(m), HoldTarget(target.name, target.uid, target.resource_version))
 
 
 def _able_to_take_back(m: Moment) -> tuple[CanaryAction, ...]:
@@ -80,7 +80,9 @@ def _release(m: Moment) -> tuple[CanaryAction, ...]:
 
 def _adopt(m: Moment) -> tuple[CanaryAction, ...]:
     target = m.scene.target
-    return (AdoptTarget(target.name, target.uid),) if target is not None and not target.adopted else ()
+    if target is None or target.adopted or target.taken:
+        return ()
+    return (AdoptTarget(target.name, target.uid),)
 
 
 def _at(m: Moment, share: Share) -> CanaryStatus:
@@ -143,10 +145,10 @@ def holding(m: Moment, _: Evidence) -> Doing:
             status, (*_able_to_take_back(m), *traffic.actions), problem.reason, problem.message, traffic.wake_at
         )
     if m.status.paused is not None:
-        return Doing(m.status, (), CanaryReason.PAUSED, "paused before it starts")
+        return Doing(m.status, _adopt(m), CanaryReason.PAUSED, "paused before it starts")
     called = call(m, "BeforeRollout")
     status = m.status.model_copy(update={"hooks": called.records})
-    return Doing(status, called.actions, CanaryReason.HOOK_RUNNING, "hooks before the rollout")
+    return Doing(status, (*_adopt(m), *called.actions), CanaryReason.HOOK_RUNNING, "hooks before the rollout")
 
 
 def preparing(m: Moment, _: Evidence) -> Doing:
@@ -308,7 +310,7 @@ def leaving(m: Moment, _: Evidence) -> Doing:
     status, traffic = _withdrawing(m)
     target = m.scene.target
     last = grow_target(m)
-    if out(m) and target is not None and (target.adopted or target.held):
+    if out(m) and target is not None and target.ours:
         last = (DisownTarget(target.name, target.uid, target.resource_version),)
     return Doing(status, (*traffic.actions, *last), CanaryReason.DELETED, traffic.waits, traffic.wake_at)
 

@@ -144,6 +144,7 @@ class CanaryObserver:
             revision=revision,
             running=running,
             adopted=row.canary == view.name,
+            taken=row.canary != view.name and self._stays(row.namespace, row.canary),
             paused=row.paused,
             held=held,
             replicas=row.replicas,
@@ -156,6 +157,11 @@ class CanaryObserver:
             configured=not configs or row.configs == configs or unknown,
             origin=self._commits.origin(row.origin, "apps/Deployment", row.namespace, row.name),
         )
+
+    def _stays(self, namespace: str, name: str) -> bool:
+        """Whether there is a Canary of this name that is not being deleted."""
+        found = self._caches.canaries.get(namespace, name)
+        return found is not None and not found.deleting
 
     async def _running(self, row: DeploymentRow, configs: str) -> str | None:
         """The revision of the ReplicaSet that has most of a paused target's pods."""

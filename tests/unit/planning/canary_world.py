@@ -196,6 +196,8 @@ class World:
         self.taken_back: list[TakeBack] = []
         self.good_looks: dict[int, datetime] = {}
         self.wake_at: datetime | None = None
+        self.successor = False
+        """Whether another Canary has taken the target over."""
         self.idle = False
         self.events: list[str] = []
         self.weights: list[int] = []
@@ -250,7 +252,8 @@ class World:
                 observed_generation=target.observed,
                 revision=target.revision,
                 running=max(set(shown), key=shown.count) if shown else None,
-                adopted=target.adopted,
+                adopted=target.adopted and not self.successor,
+                taken=self.successor,
                 paused=target.paused,
                 held=target.held,
                 replicas=target.replicas,

@@ -292,14 +292,16 @@ def test_no_evidence_rolls_back_where_the_policy_says_so() -> None:
     assert (world.status.phase, world.status.reason) == (P.FAILED, "NoEvidence")
 
 
-def test_a_gate_that_is_gone_holds() -> None:
-    world = started()
+def test_a_gate_that_is_gone_holds_and_is_told_though_no_look_comes_any_more() -> None:
+    world = started(canary={"steps": [{"weight": 5, "hold": "1s"}]})
     world.git("v2")
     world.run(until=P.STEPPING)
     world.gates = {}
     for _ in range(200):
         world.run_once()
     assert (world.status.phase, world.status.step) == (P.STEPPING, 0)
+    assert world.status.message == "held, no evidence from slo; step 1/1 at 5%"
+    assert "Warning NoEvidence" in world.events
 
 
 def test_a_route_that_somebody_resets_is_put_right_at_once() -> None:
@@ -441,6 +443,36 @@ def test_a_deleted_canary_gives_everything_back(until: P) -> None:
     world.look()
     assert (world.finalizer, world.ours, world.target.paused, world.target.adopted) == (False, None, False, False)
     assert not any(any(route.stated[1:]) for route in world.routes.values())
+
+
+def test_a_canary_that_goes_leaves_the_target_to_its_successor_held_as_it_is() -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    world.deleting = True
+    world.successor = True
+    world.run(until=P.GONE)
+    assert (world.ours, world.target.paused, world.target.held, world.target.adopted) == (None, True, True, True)
+    assert {pod.revision for pod in world.target.pods} == {"v1"}, "the successor lets the new version in"
+
+
+def test_a_target_that_is_held_already_is_taken_over_before_anything_is_let_in() -> None:
+    world = World(canary_spec())
+    world.target.held = world.target.paused = True
+    world.target.revision = "v2"
+    world.run(until=P.PREPARING)
+    assert world.target.adopted
+    world.target.adopted = False
+    world.run(until=P.STEPPING)
+    assert world.target.adopted
+
+
+def test_a_canary_does_not_take_the_target_of_another() -> None:
+    world = World(canary_spec())
+    world.successor = True
+    for _ in range(20):
+        world.run_once()
+    assert not world.target.adopted
 
 
 def test_a_canary_whose_spec_cannot_be_acted_on_says_so_from_the_beginning() -> None:

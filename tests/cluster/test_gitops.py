@@ -355,7 +355,8 @@ def test_a_bad_release_is_degraded_by_itself_and_a_good_one_healthy(
         prom.lines = "errors 0.5\n"
         app.says("Canary", "pricing", "Degraded", "errors", seconds=90)
         app.is_healthy("Degraded")
-        assert app.health_of("QualityGate", "slo")[0] == "Healthy"
+        app.says("QualityGate", "slo", "Healthy", "Fail")
+        assert namespace.get("gate", "slo")["status"]["evaluatedBy"] == "canary/pricing"
         assert app.health_of("MetricSource", "prom")[0] == "Healthy"
 
         prom.lines = "errors 0.002\n"

@@ -104,6 +104,17 @@ class CanaryGate(StatusModel):
     )
 
 
+class JudgedBy(StatusModel):
+    """What a gate came to when the newest stage that it judged ended."""
+
+    name: str = Field(description="Name of the QualityGate.")
+    uid: str = Field(description="Its UID.")
+    verdict: str = Field(description="Pass, Warn, Fail, Inconclusive or Error.")
+    message: str = Field(default="", description="The verdict for people.")
+    worst_check: str | None = Field(default=None, description="A check that failed, if one did.")
+    at: Time = Field(description="When.")
+
+
 class RouteRecord(StatusModel):
     """How a route was before the rollout, so that it is given back so."""
 
@@ -231,6 +242,12 @@ class CanaryStatus(StatusModel):
         exclude_if=_empty,
         description="Revisions that were stable before, newest last, the last ten.",
         json_schema_extra=list_map("revision"),
+    )
+    judged: tuple[JudgedBy, ...] = Field(
+        default=(),
+        exclude_if=_empty,
+        description="The gates of the newest rollout, as they judged it last.",
+        json_schema_extra=list_map(),
     )
     rollouts: tuple[RolloutRecord, ...] = Field(
         default=(), exclude_if=_empty, description="Rollouts that have ended, newest last, the last fifty."

@@ -121,7 +121,7 @@ KINDS = (
             Column("Verdict", ".status.verdict", "What it came to when it was last evaluated."),
             Column("Score", ".status.score", "0 to 100.", "number"),
             Column("Worst Check", ".status.worstCheck", "The check that decided, unless all passed."),
-            Column("Run", ".status.run", "Where it was evaluated."),
+            Column("By", ".status.evaluatedBy", "Where it was evaluated."),
             Column("Evaluated", ".status.evaluatedAt", "When.", "date"),
             Column("Message", ".status.message", "The verdict for people.", priority=1),
             _AGE,

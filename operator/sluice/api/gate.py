@@ -272,6 +272,7 @@ class QualityGateStatus(StatusModel):
     score: float | None = Field(default=None, description="0 to 100: the weighted share of checks that passed.")
     worst_check: str | None = Field(default=None, description="The check that decided, unless all passed.")
     message: str | None = Field(default=None, description="The verdict for people.")
+    evaluated_by: str | None = Field(default=None, description="Where it was evaluated: run/NAME or canary/NAME.")
     run: str | None = Field(default=None, description="PipelineRun that it was evaluated in.")
     step: str | None = Field(default=None, description="Step of that run.")
     evaluated_at: Time | None = Field(default=None, description="When it was evaluated.")

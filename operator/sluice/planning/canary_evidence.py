@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from sluice.api.base import Json
 from sluice.api.canary import Analysis, GateUse
-from sluice.api.canary_status import CanaryGate, CanaryPhase
+from sluice.api.canary_status import CanaryGate, CanaryPhase, JudgedBy
 from sluice.api.gate import Check
 from sluice.api.run import CheckTally
 from sluice.planning.actions import Subject, TakeLook
@@ -123,6 +123,19 @@ def fresh(gates: Sequence[CanaryGate]) -> tuple[CanaryGate, ...]:
         tallies = tuple(CheckTally(name=row.name, total=row.total) for row in gate.tallies if row.total)
         kept.append(CanaryGate(name=gate.name, uid=gate.uid, generation=gate.generation, tallies=tallies))
     return tuple(kept)
+
+
+def judged(before: Sequence[JudgedBy], gates: Sequence[CanaryGate], now: datetime) -> tuple[JudgedBy, ...]:
+    """What the gates have come to as a stage ends. What one has come to before stays where it knows nothing now."""
+    rows = {row.name: row for row in before}
+    for gate in gates:
+        if gate.verdict is None or not gate.uid or all(row.newest in (None, *_NO_EVIDENCE) for row in gate.tallies):
+            continue
+        failed = next((row.name for row in gate.tallies if row.failed or row.newest == Outcome.FAIL), None)
+        rows[gate.name] = JudgedBy(
+            name=gate.name, uid=gate.uid, verdict=gate.verdict, message=gate.message, worst_check=failed, at=now
+        )
+    return tuple(rows.values())
 
 
 def _warmup(moment: Moment) -> timedelta:

@@ -5,7 +5,7 @@ from typing import Any
 
 from sluice.api.canary_status import CanaryPhase as P
 from sluice.api.canary_status import CanaryStatus, FailedRevision, LastMove, PastRevision, RouteRecord
-from sluice.planning.canary_evidence import Evidence, fresh
+from sluice.planning.canary_evidence import JUDGED, Evidence, fresh, judged
 from sluice.planning.canary_guards import Cause
 from sluice.planning.canary_scene import Moment, plan_hash
 from sluice.planning.canary_transitions import Transition
@@ -36,6 +36,8 @@ def enter(moment: Moment, row: Transition, cause: Cause, evidence: Evidence) -> 
     }
     if row.target is P.ROLLING_BACK and evidence.gates:
         update |= {"gates": evidence.gates, "verdict": evidence.verdict}  # what it was judged by stays to be read
+    if moment.phase in JUDGED:
+        update["judged"] = judged(status.judged, evidence.gates, now)
     return status.model_copy(update=update | _EFFECTS.get(row.target, _none)(moment, cause))
 
 

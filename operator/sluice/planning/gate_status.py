@@ -1,15 +1,16 @@
 """The status of a QualityGate and of a MetricSource: what is seen of them, in the object that a user looks at. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from sluice.api.base import ConditionStatus, set_conditions
 from sluice.api.gate import QualityGateStatus
 from sluice.api.metric_source import MetricSourceStatus
 from sluice.api.reasons import Reason
-from sluice.api.run import GateResult
 from sluice.planning.actions import Plan, StatusT, same
+from sluice.planning.canary_scene import CanaryView
 from sluice.planning.gates import check_gate
 from sluice.planning.views import GateView, RunView, SourceView
 
@@ -23,22 +24,43 @@ class Answer:
     message: str = ""
 
 
-def plan_gate(gate: GateView, runs: Iterable[RunView], now: datetime) -> Plan[QualityGateStatus]:
-    """The status of a gate: the newest evaluation among `runs`, or what is on record already."""
+AGAIN: Final = timedelta(minutes=10)
+"""A canary that comes to the same verdict again is not written down sooner: it may do so at every step."""
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """What a gate has come to somewhere."""
+
+    at: datetime
+    verdict: str
+    by: str
+    message: str | None
+    score: float | None = None
+    worst_check: str | None = None
+    run: str | None = None
+    step: str | None = None
+
+
+def plan_gate(
+    gate: GateView, runs: Iterable[RunView], canaries: Iterable[CanaryView], now: datetime
+) -> Plan[QualityGateStatus]:
+    """The status of a gate: the newest evaluation among `runs` and `canaries`, or what is on record already."""
     problem = gate.problem or (str(errors[0]) if gate.spec is not None and (errors := check_gate(gate.spec)) else "")
     status = gate.status.model_copy(update={"observed_generation": gate.generation})
-    newest = _newest(gate, runs)
-    if newest is not None and (status.evaluated_at is None or _millis(newest[2]) > _millis(status.evaluated_at)):
-        run, step, at, result = newest
+    found = [*_in_runs(gate, runs), *_in_canaries(gate, canaries)]
+    newest = max(found, key=lambda row: (row.at, row.by, row.step or ""), default=None)
+    if newest is not None and _is_news(newest, status):
         status = status.model_copy(
             update={
-                "verdict": result.verdict,
-                "score": result.score,
-                "worst_check": result.worst_check,
-                "message": result.message,
-                "run": run,
-                "step": step,
-                "evaluated_at": at,
+                "verdict": newest.verdict,
+                "score": newest.score,
+                "worst_check": newest.worst_check,
+                "message": newest.message,
+                "evaluated_by": newest.by,
+                "run": newest.run,
+                "step": newest.step,
+                "evaluated_at": newest.at,
             }
         )
     if status.verdict is None:
@@ -59,17 +81,44 @@ def _millis(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def _newest(gate: GateView, runs: Iterable[RunView]) -> tuple[str, str, datetime, GateResult] | None:
-    found = [
-        (run.name, step.name, step.gate.evaluated_at, step.gate)
-        for run in runs
-        for step in run.status.steps
-        if step.gate is not None
-        and step.gate.uid == gate.uid
-        and step.gate.verdict is not None
-        and step.gate.evaluated_at is not None
-    ]
-    return max(found, key=lambda row: (row[2], row[0], row[1]), default=None)
+def _is_news(newest: _Evaluation, status: QualityGateStatus) -> bool:
+    if status.evaluated_at is None or status.verdict is None:
+        return True
+    if _millis(newest.at) <= _millis(status.evaluated_at):
+        return False
+    same_again = (newest.by, newest.verdict, newest.worst_check) == (
+        status.evaluated_by,
+        status.verdict,
+        status.worst_check,
+    )
+    return newest.run is not None or not same_again or newest.at - status.evaluated_at >= AGAIN
+
+
+def _in_runs(gate: GateView, runs: Iterable[RunView]) -> Iterator[_Evaluation]:
+    for run in runs:
+        for step in run.status.steps:
+            result = step.gate
+            if result is None or result.uid != gate.uid or result.verdict is None or result.evaluated_at is None:
+                continue
+            yield _Evaluation(
+                at=result.evaluated_at,
+                verdict=result.verdict,
+                by=f"run/{run.name}",
+                message=result.message,
+                score=result.score,
+                worst_check=result.worst_check,
+                run=run.name,
+                step=step.name,
+            )
+
+
+def _in_canaries(gate: GateView, canaries: Iterable[CanaryView]) -> Iterator[_Evaluation]:
+    for canary in canaries:
+        for row in canary.status.judged:
+            if row.uid == gate.uid:
+                yield _Evaluation(
+                    row.at, row.verdict, f"canary/{canary.name}", row.message, worst_check=row.worst_check
+                )
 
 
 def plan_source(source: SourceView, answer: Answer | None, now: datetime) -> Plan[MetricSourceStatus]:

@@ -11,7 +11,7 @@ from sluice.api.canary_status import CanaryPhase
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
 from sluice.kube.informer import Informer
-from sluice.kube.resources import CANARIES, DEPLOYMENTS, GRPC_ROUTES, HTTP_ROUTES, SERVICES
+from sluice.kube.resources import CANARIES, DEPLOYMENTS, GRPC_ROUTES, HTTP_ROUTES, QUALITY_GATES, SERVICES
 from sluice.kube.store import Cached, Change
 from sluice.planning.canary import plan_canary
 from sluice.planning.canary_actions import CanaryAction, CanaryPlan
@@ -113,6 +113,8 @@ class Canaries:
             forget_canary(namespace, name)
         else:
             record_canary(old, new)
+            for row in new.status.judged if old is None or old.status.judged != new.status.judged else ():
+                self._add(Key(QUALITY_GATES.kind, namespace, row.name))
             self._measurer.keep_only(new.uid, new.status.stage)
         if old is None or new is None or old.status.phase is not new.status.phase:
             self._wake(self._caches.canaries.by_index(BY_NEED, change.key))

@@ -423,7 +423,8 @@ class Engine:
         if cached is None or cached.value.deleting:
             return None
         runs = self.caches.runs.by_index(BY_GATE, (key.namespace, key.name))
-        plan = plan_gate(cached.value, runs, self._clock.now())
+        canaries = self.caches.canaries.by_index(BY_GATE, (key.namespace, key.name))
+        plan = plan_gate(cached.value, runs, canaries, self._clock.now())
         await self._carry_out(key, cached, plan)
         return plan.wake_at
 

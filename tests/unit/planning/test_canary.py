@@ -66,6 +66,7 @@ def test_a_good_version_is_let_in_step_by_step_and_the_target_ends_as_git_says(f
     assert [pod.revision for pod in world.target.pods] == ["v2"] * 3
     assert not world.target.paused
     assert world.ours is None
+    assert [(row.name, row.verdict) for row in world.status.judged] == [("slo", "Pass")]
     assert world.weights == ([100, 0] if "blueGreen" in fields else [5, 50, 100, 0])
     assert all(count == 1 for count in world.hook_effects.values())
 
@@ -168,6 +169,7 @@ def test_a_failing_gate_takes_the_candidate_out_and_the_target_stays_held() -> N
     assert world.status.phase is P.FAILED
     assert world.status.reason == "GateFailed"
     assert world.status.message == "slo: error-rate: 7.2 of 1 (1/1)"
+    assert [(row.name, row.verdict, row.worst_check) for row in world.status.judged] == [("slo", "Fail", "error-rate")]
     assert [row.revision for row in world.status.failed] == ["v2"]
     assert (world.target.paused, world.ours, world.weights[-1]) == (True, None, 0)
     assert [pod.revision for pod in world.target.pods] == ["v1"] * 3

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from sluice.api.canary_status import CanaryStatus, JudgedBy
 from sluice.api.gate import QualityGateStatus
 from sluice.api.metric_source import MetricSourceSpec, MetricSourceStatus
 from sluice.api.reasons import Reason
 from sluice.api.run import GateResult, PipelineRunStatus, StepStatus
+from sluice.planning.canary_scene import CanaryView
 from sluice.planning.gate_status import Answer, plan_gate, plan_source
 from sluice.planning.views import GateView, RunView, SourceView
 from tests.builders import NOW, after, run_view
+from tests.unit.planning.canary_world import World, canary_spec
 from tests.unit.planning.test_gate_steps import ON_DATA, gate_view
 
 
@@ -25,7 +28,7 @@ def run_with(name: str, minutes: float, verdict: str | None = "Pass", uid: str =
 
 
 def shown(gate: GateView, *runs: RunView) -> QualityGateStatus:
-    plan = plan_gate(gate, runs, NOW)
+    plan = plan_gate(gate, runs, (), NOW)
     assert plan.status is not None
     return plan.status
 
@@ -43,6 +46,33 @@ def test_a_gate_shows_its_newest_evaluation() -> None:
     assert (status.verdict, status.run, status.step, status.score) == ("Fail", "flights-2", "check", 90)
 
 
+def canary_with(minutes: float, verdict: str = "Pass", uid: str = "gate-1", **fields: Any) -> CanaryView:
+    """A canary that the gate judged last so many minutes after NOW."""
+    row = JudgedBy(name="clean", uid=uid, verdict=verdict, at=NOW + timedelta(minutes=minutes), **fields)
+    return replace(World(canary_spec()).view(), status=CanaryStatus(judged=(row,)))
+
+
+def judged(gate: GateView, *canaries: CanaryView) -> QualityGateStatus:
+    plan = plan_gate(gate, [run_with("flights-1", 1)], canaries, NOW)
+    return plan.status or gate.status
+
+
+def test_a_gate_shows_what_it_came_to_in_a_canary() -> None:
+    status = judged(gate_view(ON_DATA), canary_with(3, "Fail", message="errors: 0.5 of 0.01", worst_check="errors"))
+    assert (status.verdict, status.evaluated_by, status.worst_check) == ("Fail", "canary/pricing", "errors")
+    assert (status.message, status.score, status.run, status.step) == ("errors: 0.5 of 0.01", None, None, None)
+    status = judged(gate_view(ON_DATA), canary_with(0.5), canary_with(9, uid="another"))
+    assert (status.verdict, status.evaluated_by) == ("Pass", "run/flights-1")
+
+
+def test_the_same_verdict_of_a_canary_is_not_written_at_each_step() -> None:
+    gate = replace(gate_view(ON_DATA), status=judged(gate_view(ON_DATA), canary_with(3)))
+    assert judged(gate, canary_with(3.5)).evaluated_at == NOW + timedelta(minutes=3)
+    assert judged(gate, canary_with(13)).evaluated_at == NOW + timedelta(minutes=13)
+    failed = judged(gate, canary_with(4, "Fail"))
+    assert (failed.verdict, failed.evaluated_at) == ("Fail", NOW + timedelta(minutes=4))
+
+
 def test_a_gate_that_was_never_evaluated_says_so() -> None:
     assert shown(gate_view(ON_DATA)).verdict == "NotEvaluated"
     assert shown(gate_view(ON_DATA), run_with("flights-1", 1, None)).verdict == "NotEvaluated"
@@ -54,8 +84,8 @@ def test_an_earlier_gate_of_the_same_name_does_not_count() -> None:
 
 def test_what_was_shown_stays_when_its_run_is_gone_and_a_converged_gate_is_not_written() -> None:
     gate = settled(gate_view(ON_DATA), run_with("flights-1", 1, "Warn"))
-    assert plan_gate(gate, [run_with("flights-1", 1, "Warn")], after(hours=1)).status is None
-    assert plan_gate(gate, [], after(hours=1)).status is None
+    assert plan_gate(gate, [run_with("flights-1", 1, "Warn")], (), after(hours=1)).status is None
+    assert plan_gate(gate, [], (), after(hours=1)).status is None
     assert gate.status.verdict == "Warn"
 
 

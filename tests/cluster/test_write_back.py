@@ -181,6 +181,49 @@ def test_a_revert_is_put_on_a_branch_for_a_person(namespace: Namespace, tmp_path
     assert phase_is(namespace, "Failed")["reason"] == "GateFailed"
 
 
+STAGING = """\
+# what comes after dev
+resources: [../base]
+images:
+- name: localhost/sluice/busybox   # the shop
+  newTag: "0"
+"""
+
+
+def test_a_promoted_version_is_committed_to_the_next_environment(namespace: Namespace, tmp_path: Path) -> None:
+    repository = Repository(namespace.name, tmp_path)
+    folder = repository.folder / "staging"
+    folder.mkdir()
+    (folder / "kustomization.yaml").write_text(STAGING)
+    write_back = {"branch": "main", "onPromotion": {"path": "staging"}}
+    first = repository.commit(
+        "Sell apples",
+        shop=shop(namespace),
+        target=target("apples"),
+        canary=canary(approval={"promotion": "Manual"}, writeBack=write_back),
+    )
+    with application(namespace, repository, RESPECT) as app:
+        app.synced(first)
+        phase_is(namespace, "Stable")
+        pears = repository.commit("Sell pears", target=target("pears"))
+        phase_is(namespace, "Approving")
+        namespace.cli("canary", "promote", "pricing", check=True)
+
+        def brought() -> Manifest | None:
+            record: Manifest = status(namespace).get("forward") or {}
+            return record if record.get("state") in ("Pushed", "NotNeeded", "Failed") else None
+
+        record = namespace.wait_for("the commit to the next environment", brought, seconds=120)
+        assert record["state"] == "Pushed", record
+        repository.git("pull", "--quiet", repository.url, "main")
+        assert (folder / "kustomization.yaml").read_text() == STAGING.replace('"0"', '"1"')
+        assert repository.git("log", "--format=%s", f"{pears}..HEAD") == "Promote busybox 1 to staging"
+        assert trailers(repository, "HEAD")["Sluice-Commit"] == pears
+        assert namespace.event("pricing", "Forwarded")["message"] == record["message"]
+        app.synced(repository.git("rev-parse", "HEAD"))
+        app.is_healthy("Healthy")
+
+
 @pytest.mark.parametrize(
     ("url", "says"),
     [

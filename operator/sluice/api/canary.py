@@ -32,6 +32,9 @@ BranchName = Annotated[
 RepositoryPath = Annotated[
     str, Field(max_length=1024, json_schema_extra=matching("^[^/ ].*$", "must be a path within the repository"))
 ]
+ImageName = Annotated[
+    str, Field(max_length=255, json_schema_extra=matching("^[^@ ]+$", "must be the name of an image, without a tag"))
+]
 HookPoint = Literal["BeforeRollout", "BeforeStep", "BeforePromotion", "AfterPromotion", "OnRollback"]
 
 
@@ -266,6 +269,30 @@ class Approval(Model):
     )
 
 
+class OnPromotion(Model):
+    """The next environment, which gets what has been promoted here."""
+
+    path: RepositoryPath = Field(
+        description="Its folder, with a kustomization.yaml whose `images` get the promoted versions."
+    )
+    branch: BranchName | None = Field(default=None, description="Its branch. Default: writeBack.branch.")
+    mode: Literal["Commit", "Branch"] | None = Field(
+        default=None,
+        description="Commit: on its branch. Branch: on a branch sluice/promote-REVISION, for a person to approve and merge. "
+        "Default: Commit.",
+    )
+    soak: Duration | None = Field(
+        default=None,
+        description="How long the version has to have been the stable one, without another coming. Default: 0s.",
+    )
+    images: list[ImageName] = Field(
+        default=[],
+        max_length=32,
+        description="The images that are brought on, without tag; one that the kustomization does not list is added. Default: "
+        "those of the target that it lists.",
+    )
+
+
 class WriteBack(Model):
     """What sluice may do in Git."""
 
@@ -286,8 +313,12 @@ class WriteBack(Model):
         "Default: none.",
     )
     on_rollback: Literal["None", "Revert", "RevertBranch"] = Field(
+        default="None",
         description="When a gate has decided on a rollback. None: nothing. Revert: the commit is reverted on the branch. "
-        "RevertBranch: on a branch sluice/revert-COMMIT, for a person to merge."
+        "RevertBranch: on a branch sluice/revert-COMMIT, for a person to merge. Default: None.",
+    )
+    on_promotion: OnPromotion | None = Field(
+        default=None, description="The environment that gets the version once it has been promoted here. Default: none."
     )
 
 

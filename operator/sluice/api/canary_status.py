@@ -133,17 +133,32 @@ class HookRecord(StatusModel):
     message: str = Field(default="", description="What it answered.")
 
 
-class WriteBackRecord(StatusModel):
-    """What is done in Git about a rollback: written before it is done."""
+class GitRecord(StatusModel):
+    """What is done in Git about a rollout: written before it is done."""
 
-    round: int = Field(description="The round that was rolled back.")
-    revision: str = Field(description="The revision that was rolled back.")
+    round: int = Field(description="The round of the rollout.")
+    revision: str = Field(description="The revision that it is about.")
     attempt: int = Field(default=1, description="Number of the attempt, from 1.")
+    commit: str | None = Field(default=None, description="The commit that was made.")
+    message: str = Field(default="", description="The same for people.")
+
+
+class WriteBackRecord(GitRecord):
+    """A rolled-back revision, and the revert of its commit."""
+
     state: Literal["Pending", "Pushed", "NotNeeded", "Failed"] = Field(
         default="Pending", description="Pushed: the commit is in the repository. Failed: a person has to."
     )
-    commit: str | None = Field(default=None, description="The commit that takes it back.")
-    message: str = Field(default="", description="The same for people.")
+
+
+class ForwardRecord(GitRecord):
+    """A promoted revision, and the commit that brings it to the next environment."""
+
+    images: tuple[str, ...] = Field(default=(), description="Its images.")
+    due: Time = Field(description="When the soak ends.")
+    state: Literal["Soaking", "Pending", "Pushed", "NotNeeded", "Failed"] = Field(
+        default="Soaking", description="Pushed: the commit is in the repository. Failed: a person has to."
+    )
 
 
 RolloutOutcome = Literal["Promoted", "RolledBack", "Aborted", "Reverted", "Superseded", "Deleted"]
@@ -190,6 +205,7 @@ class CanaryStatus(StatusModel):
     write_back: WriteBackRecord | None = Field(
         default=None, description="What is done in Git about the newest rollback."
     )
+    forward: ForwardRecord | None = Field(default=None, description="What is done in Git about the newest promotion.")
     round: int = Field(default=0, description="How often a revision has been tried; part of the hooks' keys.")
     plan: str | None = Field(default=None, description="Hash of the part of the spec that the rollout follows.")
     step: int | None = Field(default=None, description="Index of the current step, from 0.")

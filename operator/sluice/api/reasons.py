@@ -126,3 +126,6 @@ class CanaryReason(StrEnum):
     WRITTEN_BACK = "WrittenBack"
     WRITE_BACK_NOT_NEEDED = "WriteBackNotNeeded"
     WRITE_BACK_FAILED = "WriteBackFailed"
+    FORWARDED = "Forwarded"
+    FORWARD_NOT_NEEDED = "ForwardNotNeeded"
+    FORWARD_FAILED = "ForwardFailed"

@@ -128,6 +128,11 @@ def _commits(status: CanaryStatus, zone: tzinfo | None) -> Iterator[Text]:
     if (work := status.write_back) is not None:
         style = "red" if work.state == "Failed" else ""
         yield Text(f"  write-back of {work.revision}: {_joined(work.state, clean(work.message))}", style=style)
+    if (brought := status.forward) is not None:
+        style = "red" if brought.state == "Failed" else ""
+        until = f"until {local_time(brought.due, zone)}" if brought.state == "Soaking" else None
+        told = _joined(brought.state, until, clean(brought.message) or None)
+        yield Text(f"  to the next environment, {brought.revision}: {told}", style=style)
 
 
 def _given(status: CanaryStatus) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ _CLONE: Final = (
 """Settings of a clone that lacks objects, and fetches those that it needs."""
 _TIP: Final = "refs/sluice/tip"
 _ELSE: Final = "refs/sluice/else"
+_FILES: Final = ("100644", "100755")
+"""Modes of files."""
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,37 @@ class Branch:
             )
         if tree == self._git("rev-parse", "--verify", f"{_TIP}^{{tree}}").strip():
             return None
+        return self._commit(tree, message)
+
+    def read(self, path: str) -> str | None:
+        """The text of a file; None where there is none. Raises GitError, also for what is no text of UTF-8."""
+        mode, blob = self._file(path)
+        if not blob:
+            return None
+        if mode not in _FILES:
+            raise GitError(f"{path} is no file")
+        text = self._git("cat-file", "blob", blob)
+        self._git.check_size()
+        if "\ufffd" in text:
+            raise GitError(f"{path} is not UTF-8")
+        return text
+
+    def write(self, path: str, text: str, message: str) -> str:
+        """A commit on top of the branch in which a file has this text, and nothing else is changed; its id. Raises GitError."""
+        mode, _ = self._file(path)
+        blob = self._git("hash-object", "-w", "--stdin", stdin=text).strip()
+        self._git("read-tree", self.tip)
+        self._git("update-index", "--add", "--cacheinfo", f"{mode or _FILES[0]},{blob},{path}")
+        return self._commit(self._git("write-tree", "--missing-ok").strip(), message)
+
+    def _file(self, path: str) -> tuple[str, str]:
+        """(Mode, id of its content) of a path; both empty where there is none."""
+        check_path(path)
+        row, _, _ = self._git("ls-tree", "-z", _TIP, "--", path).partition("\t")
+        mode, _, blob = row.split() if row else ("", "", "")
+        return mode, blob
+
+    def _commit(self, tree: str, message: str) -> str:
         body = f"{message.rstrip()}\nSigned-off-by: {NAME} <{EMAIL}>\n"
         return self._git("commit-tree", tree, "-p", self.tip, stdin=body).strip()
 

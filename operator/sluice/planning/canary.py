@@ -19,6 +19,7 @@ from sluice.planning.canary_actions import ApplyService, CanaryAction, CanaryPla
 from sluice.planning.canary_commits import asked, with_commits
 from sluice.planning.canary_controls import answered
 from sluice.planning.canary_evidence import Evidence, gather, worth_writing
+from sluice.planning.canary_forward import forward
 from sluice.planning.canary_history import joined, recorded, with_first_requests
 from sluice.planning.canary_hooks import heard
 from sluice.planning.canary_moves import enter
@@ -74,18 +75,20 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
         status = status.model_copy(update={"verdict": None})  # of the new stage nothing is known yet
     status = joined(scene, with_commits(scene, with_first_requests(status, scene.now)))
     writing = write_back(scene, status)
-    status = writing.status
+    forwarding = forward(scene, writing.status)
+    status = forwarding.status
     written = _news(before, status.model_copy(update={"weight_seen": seen(moment)}))
-    wakes = [wake for wake in (doing.wake_at, alert_at, evidence.wake_at) if wake is not None]
+    wakes = [wake for wake in (doing.wake_at, alert_at, evidence.wake_at, forwarding.wake_at) if wake is not None]
     return CanaryPlan(
         written,
-        (*_services(moment), *doing.actions, *asked(scene, status), *writing.actions),
+        (*_services(moment), *doing.actions, *asked(scene, status), *writing.actions, *forwarding.actions),
         (
             *_refused(before, status),
             *_hooks_that_failed(before, status),
             *moved.occurrences,
             *alerts,
             *writing.occurrences,
+            *forwarding.occurrences,
         ),
         min(wakes, default=None),
     )

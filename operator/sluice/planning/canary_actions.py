@@ -7,6 +7,7 @@ from sluice.api.canary import Hook
 from sluice.api.canary_status import CanaryStatus
 from sluice.planning.actions import Occurrence, TakeLook
 from sluice.planning.canary_scene import Share
+from sluice.planning.forwarding import Promoted
 from sluice.planning.origins import ReadCommit
 from sluice.planning.write_back import RolledBack
 
@@ -119,19 +120,32 @@ class RunHook:
     timeout: timedelta
 
 
-@dataclass(frozen=True)
-class TakeBack:
-    """Take a commit back in Git. Under way already: nothing more is done."""
+@dataclass(frozen=True, kw_only=True)
+class GitWork:
+    """Something that is pushed to a repository. Under way already: nothing more is done."""
 
     round: int
     attempt: int
     repository: str
     branch: str
-    path: str | None
     secret: str | None
     aside: bool
-    """Whether the revert goes to a branch of its own."""
+    """Whether it goes to a branch of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeBack(GitWork):
+    """Take a commit back in Git."""
+
+    path: str | None
     wanted: RolledBack
+
+
+@dataclass(frozen=True, kw_only=True)
+class PutForward(GitWork):
+    """Commit a version to the next environment."""
+
+    wanted: Promoted
 
 
 @dataclass(frozen=True)
@@ -155,6 +169,7 @@ CanaryAction = (
     | RunHook
     | ReadCommit
     | TakeBack
+    | PutForward
     | LetGo
 )
 

@@ -27,7 +27,22 @@ def check_canary(spec: CanarySpec) -> list[FieldError]:
         *_check_names(spec),
         *_check_hooks(spec),
         *_check_candidate(spec),
+        *_check_write_back(spec),
     ]
+
+
+def _check_write_back(spec: CanarySpec) -> list[FieldError]:
+    """A promotion must not lead to the folder that the target itself is made from."""
+    back = spec.write_back
+    rule = back.on_promotion if back is not None else None
+    if back is None or rule is None or back.path is None or (rule.branch or back.branch) != back.branch:
+        return []
+    own, theirs = back.path.strip("/"), rule.path.strip("/")
+    if own == theirs or own.startswith(f"{theirs}/"):
+        return [
+            invalid("spec.writeBack.onPromotion.path", rule.path, f"must be another environment's than {back.path}")
+        ]
+    return []
 
 
 def check_change(old: dict[str, Any], new: CanarySpec) -> list[FieldError]:

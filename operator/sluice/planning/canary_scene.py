@@ -91,6 +91,8 @@ class TargetView:
     available: int
     least_available: int
     """What a rolling update of it leaves: replicas minus maxUnavailable."""
+    images: tuple[str, ...] = ()
+    """Of its containers."""
     taken: bool = False
     """Whether it says that it is another Canary's, and that one stays: a Canary was renamed, or there are two of one target."""
     named: bool = True
@@ -264,7 +266,7 @@ class HookResult:
 
 @dataclass(frozen=True)
 class WriteBackResult:
-    """What is remembered of work in Git about a rollback."""
+    """What is remembered of work in Git."""
 
     round: int
     attempt: int
@@ -316,6 +318,7 @@ class CanaryScene:
     commits: Mapping[str, CommitRecord] = field(default_factory=dict)
     """What was found out about commits, by revision."""
     write_back: WriteBackResult | None = None
+    forward: WriteBackResult | None = None
     control: ControlRequest | BadControl | None = None
     dependencies: Sequence[Dependency] = ()
     slot_free: bool = True

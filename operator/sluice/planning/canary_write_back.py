@@ -5,19 +5,20 @@ decided that it is looked at at all, how often it is tried, and what is told.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sluice.api.canary import WriteBack
-from sluice.api.canary_status import CanaryPhase, CanaryStatus, WriteBackRecord
+from sluice.api.canary_status import CanaryPhase, CanaryStatus, GitRecord, WriteBackRecord
 from sluice.api.reasons import CanaryReason
 from sluice.planning.actions import Occurrence
 from sluice.planning.canary_actions import TakeBack
-from sluice.planning.canary_scene import CanaryScene
+from sluice.planning.canary_scene import CanaryScene, WriteBackResult
 from sluice.planning.write_back import RolledBack
 
 ATTEMPTS: Final = 5
 """How often it is tried when the repository cannot be reached."""
 MAX_MESSAGE: Final = 300
+RecordT = TypeVar("RecordT", bound=GitRecord)
 _WRITES: Final = (CanaryPhase.ROLLING_BACK, CanaryPhase.FAILED)
 """Phases in which Git states a revision that has failed."""
 
@@ -60,22 +61,14 @@ def _begun(scene: CanaryScene, status: CanaryStatus) -> WriteBackRecord | None:
 
 
 def _next(scene: CanaryScene, status: CanaryStatus, record: WriteBackRecord) -> tuple[WriteBackRecord, TakeBack | None]:
-    result = scene.write_back
-    if result is not None and (result.round, result.attempt) == (record.round, record.attempt):
-        match result.state:
-            case "Running":
-                return record, None
-            case "Again" if record.attempt < ATTEMPTS:
-                record = _as(record, attempt=record.attempt + 1, message=result.message)
-            case "Again":
-                return _as(record, state="Failed", message=result.message), None
-            case _:
-                return _as(record, state=result.state, commit=result.commit, message=result.message), None
+    record, goes_on = heard(record, scene.write_back)
+    if not goes_on:
+        return record, None
     rule = _rule(scene)
     if rule is None:
-        return _as(record, state="NotNeeded", message="the Canary does not ask for it any more"), None
+        return noted(record, state="NotNeeded", message="the Canary does not ask for it any more"), None
     if record.round != status.round or status.phase not in _WRITES:
-        return _as(record, state="NotNeeded", message=f"the Canary is {status.phase} by now"), None
+        return noted(record, state="NotNeeded", message=f"the Canary is {status.phase} by now"), None
     return _ordered(scene, status, record, rule)
 
 
@@ -89,12 +82,12 @@ def _ordered(
         if target is not None and target.revision == record.revision and target.origin.known:
             return record, None  # it is being asked for
         message = "the target does not say which commit it comes from, by sluice.dev/commit or by Argo CD"
-        return _as(record, state="Failed", message=message), None
+        return noted(record, state="Failed", message=message), None
     if not commit.id:
-        return _as(record, state="Failed", message=f"the commit is not known: {commit.problem}"), None
+        return noted(record, state="Failed", message=f"the commit is not known: {commit.problem}"), None
     repository = rule.repository or commit.repository
     if not repository:
-        return _as(record, state="Failed", message="the repository is not known: state writeBack.repository"), None
+        return noted(record, state="Failed", message="the repository is not known: state writeBack.repository"), None
     failure = next((row for row in status.failed if row.revision == record.revision), None)
     wanted = RolledBack(
         canary=f"{scene.canary.namespace}/{scene.canary.name}",
@@ -117,7 +110,23 @@ def _ordered(
     return record, action
 
 
-def _as(record: WriteBackRecord, **update: Any) -> WriteBackRecord:
+def heard(record: RecordT, result: WriteBackResult | None) -> tuple[RecordT, bool]:
+    """The record with what came of its newest attempt, and whether there is an attempt to be begun, or begun again."""
+    if result is None or (result.round, result.attempt) != (record.round, record.attempt):
+        return record, True
+    match result.state:
+        case "Running":
+            return record, False
+        case "Again" if record.attempt < ATTEMPTS:
+            return noted(record, attempt=record.attempt + 1, message=result.message), True
+        case "Again":
+            return noted(record, state="Failed", message=result.message), False
+        case _:
+            return noted(record, state=result.state, commit=result.commit, message=result.message), False
+
+
+def noted(record: RecordT, **update: Any) -> RecordT:
+    """The record with this, its message no longer than may be."""
     message = str(update.pop("message", record.message))[:MAX_MESSAGE]
     return record.model_copy(update={**update, "message": message})
 

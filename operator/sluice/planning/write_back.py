@@ -140,9 +140,9 @@ def find_revert(commit: str, branch: Sequence[Entry]) -> str | None:
 
 def revert_message(wanted: RolledBack, culprit: Entry) -> str:
     """The message of the commit that takes `culprit` back, but for `Signed-off-by`."""
-    reason = _line(f"{wanted.reason}: {wanted.message}" if wanted.message else wanted.reason)[:MAX_REASON]
+    reason = one_line(f"{wanted.reason}: {wanted.message}" if wanted.message else wanted.reason)[:MAX_REASON]
     return (
-        f'Revert "{_line(culprit.subject)[:MAX_SUBJECT]}"\n\n'
+        f'Revert "{one_line(culprit.subject)[:MAX_SUBJECT]}"\n\n'
         f"This reverts commit {culprit.id}.\n\n"
         f"The canary {wanted.canary} rolled it back.\n\n"
         f"{TRAILER_CANARY}: {wanted.canary}\n"
@@ -157,5 +157,6 @@ def revert_branch(commit: str) -> str:
     return f"sluice/revert-{short(commit)}"
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
+    """`text` in one line, without what cannot be shown."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())

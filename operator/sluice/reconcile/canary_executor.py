@@ -23,6 +23,7 @@ from sluice.planning.canary_actions import (
     Finalize,
     HoldTarget,
     LetGo,
+    PutForward,
     ReleaseTarget,
     RunHook,
     ScaleTarget,
@@ -96,8 +97,8 @@ class CanaryExecutor:
                 self._hooks.start(view.namespace, view.name, view.uid, action, _facts(view, action))
             case ReadCommit():
                 self._commits.read(Key(CANARIES.kind, view.namespace, view.name), view.uid, action)
-            case TakeBack():
-                self._commits.take_back(Key(CANARIES.kind, view.namespace, view.name), view.uid, action)
+            case TakeBack() | PutForward():
+                self._commits.write(Key(CANARIES.kind, view.namespace, view.name), view.uid, action)
             case ApplyCandidate():
                 await self._apply_candidate(view, action)
             case ApplyAutoscaler():

@@ -13,6 +13,7 @@ from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
 from sluice.kube.errors import KubeError, NotFound
 from sluice.kube.resources import AUTOSCALERS, CONFIG_MAPS, ENDPOINT_SLICES, PODS, REPLICA_SETS, SECRETS
+from sluice.planning.canary_actions import PutForward, TakeBack
 from sluice.planning.canary_scene import (
     SLOT_PHASES,
     AutoscalerView,
@@ -114,7 +115,8 @@ class CanaryObserver:
             tallies=self._measurer.tallies(view.uid),
             hooks=hooks,
             commits=self._commits.commits(view.uid),
-            write_back=self._commits.written(view.uid),
+            write_back=self._commits.written(view.uid, TakeBack),
+            forward=self._commits.written(view.uid, PutForward),
             control=view.control,
             dependencies=self._dependencies(view),
             slot_free=self._slot_free(view),
@@ -144,6 +146,7 @@ class CanaryObserver:
             revision=revision,
             running=running,
             adopted=row.canary == view.name,
+            images=row.images,
             taken=row.canary != view.name and self._stays(row.namespace, row.canary),
             paused=row.paused,
             held=held,

@@ -1,8 +1,9 @@
-"""Work on remote repositories for canaries and pipelines, beside the work queue: what a commit is, and commits that are taken back.
+"""Work on remote repositories for canaries and pipelines, beside the work queue: what a commit is, and what is pushed, which are
+reverts and promotions.
 
-Started by a plan (`ReadCommit`, `TakeBack`), done by a few threads with time limits, and remembered until the planner has put it
-on record; then the object is looked at again. Only repositories that a setting names are asked, whoever names others. A
-failure costs nothing but what it is about.
+Started by a plan (`ReadCommit`, `TakeBack`, `PutForward`), done by a few threads with time limits, and remembered until the
+planner has put it on record; then the object is looked at again. Only repositories that a setting names are asked, whoever
+names others. A failure costs nothing but what it is about.
 """
 
 import asyncio
@@ -19,12 +20,14 @@ from sluice.git.clones import Clones
 from sluice.git.credentials import NO_CREDENTIAL, Credential
 from sluice.git.errors import BadAddress, Behind, GitError, TooSlow, Unreachable
 from sluice.git.process import Limits
-from sluice.git.taking_back import Order, Outcome, take_back
+from sluice.git.pushing import Outcome, Place
+from sluice.git.putting_forward import ForwardOrder, put_forward
+from sluice.git.taking_back import Order, take_back
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
 from sluice.kube.errors import KubeError
 from sluice.kube.resources import APPLICATIONS, SECRETS
-from sluice.planning.canary_actions import TakeBack
+from sluice.planning.canary_actions import GitWork, PutForward, TakeBack
 from sluice.planning.canary_scene import WriteBackResult
 from sluice.planning.origins import Applied, Origin, ReadCommit, StatedOrigin, application_of, applied, is_commit
 from sluice.reconcile.queue import Key
@@ -72,8 +75,8 @@ class Commits:
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="git")
         self._commits: dict[str, dict[str, CommitRecord | None]] = {}
         """By UID of the object, then by revision, the newest last. None: under way."""
-        self._written: dict[str, WriteBackResult] = {}
-        """By UID of the Canary."""
+        self._written: dict[tuple[str, type[GitWork]], WriteBackResult] = {}
+        """By UID of the object, and what it is."""
         self._under_way: dict[asyncio.Task[None], str] = {}
         """The UIDs of their objects."""
 
@@ -87,9 +90,9 @@ class Commits:
         known = self._commits.get(uid, {})
         return {revision: row for revision, row in known.items() if row is not None}
 
-    def written(self, uid: str) -> WriteBackResult | None:
-        """What came of the newest commit that was to be taken back."""
-        return self._written.get(uid)
+    def written(self, uid: str, kind: type[GitWork]) -> WriteBackResult | None:
+        """What came of the newest work of a kind."""
+        return self._written.get((uid, kind))
 
     def read(self, key: Key, uid: str, action: ReadCommit) -> None:
         """Find out about a commit, unless that is done or under way."""
@@ -101,17 +104,19 @@ class Commits:
                     del known[revision]
             self._start(uid, self._read(key, uid, action))
 
-    def take_back(self, key: Key, uid: str, action: TakeBack) -> None:
-        """Take a commit back, unless that is done or under way under this round and attempt."""
-        known = self._written.get(uid)
+    def write(self, key: Key, uid: str, action: TakeBack | PutForward) -> None:
+        """Push what is wanted, unless that is done or under way under this round and attempt."""
+        place = uid, type(action)
+        known = self._written.get(place)
         if known is None or (known.round, known.attempt) < (action.round, action.attempt):
-            self._written[uid] = WriteBackResult(action.round, action.attempt, "Running")
-            self._start(uid, self._take_back(key, uid, action))
+            self._written[place] = WriteBackResult(action.round, action.attempt, "Running")
+            self._start(uid, self._write(key, uid, action))
 
     def forget(self, uid: str) -> None:
         """The object is gone: what is remembered of it is dropped. What git is doing at this moment is done to its end."""
         self._commits.pop(uid, None)
-        self._written.pop(uid, None)
+        for place in [place for place in self._written if place[0] == uid]:
+            del self._written[place]
         for task, owner in self._under_way.items():
             if owner == uid:
                 task.cancel()
@@ -211,19 +216,20 @@ class Commits:
             raise BadAddress(f'Secret "{secret}" in {namespace} cannot be read: {error.message}') from error
         return Credential.of_secret(secret, found.get("data") or {})
 
-    # -- taking a commit back ----------------------------------------------------------------------------
+    # -- what is pushed ----------------------------------------------------------------------------------
 
-    async def _take_back(self, key: Key, uid: str, action: TakeBack) -> None:
+    async def _write(self, key: Key, uid: str, action: TakeBack | PutForward) -> None:
         if action.attempt > 1:
             await self._clock.sleep(FIRST_WAIT * 4.0 ** (action.attempt - 2))
-        result = await self._taken_back(key, action)
-        if self._written.get(uid) != WriteBackResult(action.round, action.attempt, "Running"):
+        result, place = await self._pushed(key, action), (uid, type(action))
+        if self._written.get(place) != WriteBackResult(action.round, action.attempt, "Running"):
             return  # forgotten, or a later attempt is under way
-        self._written[uid] = result
+        self._written[place] = result
         log.info(
             "write-back",
             namespace=key.namespace,
             canary=key.name,
+            what=type(action).__name__,
             attempt=action.attempt,
             state=result.state,
             commit=result.commit,
@@ -231,7 +237,7 @@ class Commits:
         )
         self._found(key)
 
-    async def _taken_back(self, key: Key, action: TakeBack) -> WriteBackResult:
+    async def _pushed(self, key: Key, action: TakeBack | PutForward) -> WriteBackResult:
         answer = partial(WriteBackResult, action.round, action.attempt)
         if not is_within(action.repository, self.access.repositories):
             allowed = ", ".join(self.access.repositories) or "none"
@@ -239,15 +245,8 @@ class Commits:
             return answer("Failed", None, said)
         try:
             credential = await self._credential(key.namespace, action.secret)
-            order = Order(
-                repository=action.repository,
-                branch=action.branch,
-                path=action.path,
-                aside=action.aside,
-                wanted=action.wanted,
-                credential=credential,
-            )
-            done = await self._in_thread(partial(self._ordered, order))
+            place = Place(repository=action.repository, branch=action.branch, aside=action.aside, credential=credential)
+            done = await self._in_thread(partial(self._ordered, place, action))
         except PASSING as error:
             return answer("Again", None, str(error))
         except GitError as error:
@@ -255,9 +254,14 @@ class Commits:
         except KubeError as error:
             return answer("Again" if error.retryable else "Failed", None, str(error))
         except Exception as error:  # whatever it is, it is no success; the operator goes on
-            log.exception("taking a commit back crashed", kind=key.kind, namespace=key.namespace, name=key.name)
+            log.exception("work in Git crashed", kind=key.kind, namespace=key.namespace, name=key.name)
             return answer("Failed", None, f"it crashed: {type(error).__name__}")
         return answer(done.state, done.commit, done.message)
 
-    def _ordered(self, order: Order) -> Outcome:
-        return take_back(self._clones, order, pause=self._clones.pause, fence=self._client.fence)
+    def _ordered(self, place: Place, action: TakeBack | PutForward) -> Outcome:
+        clones, pause, fence = self._clones, self._clones.pause, self._client.fence
+        match action:
+            case TakeBack():
+                return take_back(clones, Order(place, action.path, action.wanted), pause=pause, fence=fence)
+            case PutForward():
+                return put_forward(clones, ForwardOrder(place, action.wanted), pause=pause, fence=fence)

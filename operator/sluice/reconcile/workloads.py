@@ -22,6 +22,8 @@ class DeploymentRow:
     deleting: bool
     template: str
     """Hash of its pod template."""
+    images: tuple[str, ...]
+    """Of its containers."""
     configs: str | None
     """Hash of the configs that its template names; None when it names none."""
     labels: tuple[tuple[str, str], ...]
@@ -64,6 +66,7 @@ def project_deployment(obj: Mapping[str, Any]) -> DeploymentRow:
         observed_generation=status.get("observedGeneration", 0),
         deleting="deletionTimestamp" in metadata,
         template=template_hash(spec["template"]),
+        images=_images(spec["template"]),
         configs=(template.get("annotations") or {}).get(names.ANNOTATION_CONFIGS),
         labels=tuple(sorted((template.get("labels") or {}).items())),
         selected_by=selector_keys(obj),
@@ -87,6 +90,11 @@ def controller_of(obj: Mapping[str, Any]) -> str:
     """UID of an object's controller; empty without one."""
     owners = obj["metadata"].get("ownerReferences") or ()
     return next((owner["uid"] for owner in owners if owner.get("controller")), "")
+
+
+def _images(template: Mapping[str, Any]) -> tuple[str, ...]:
+    containers = (template.get("spec") or {}).get("containers") or ()
+    return tuple(str(container.get("image", "")) for container in containers)
 
 
 def _of(value: int | str, whole: int) -> int:

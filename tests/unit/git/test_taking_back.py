@@ -11,6 +11,7 @@ import pytest
 
 from sluice.git import errors
 from sluice.git.clones import Branch, Clones
+from sluice.git.pushing import Place
 from sluice.git.taking_back import Order, take_back
 from sluice.planning.write_back import RolledBack
 from tests.unit.git.git_server import GitServer, Person, git
@@ -23,8 +24,9 @@ def order(url: str, commit: str, **fields: object) -> Order:
     wanted = RolledBack(
         canary="shop/pricing", revision="6f1", commit=commit, stable=None, reason="GateFailed", message="error-rate"
     )
-    rows = {"repository": url, "branch": "main", "path": "apps/pricing", "aside": False, "wanted": wanted}
-    return Order(**{**rows, **fields})  # type: ignore[arg-type]
+    rows = {"branch": "main", "path": "apps/pricing", "aside": False, **fields}
+    place = Place(repository=url, branch=str(rows["branch"]), aside=bool(rows["aside"]))
+    return Order(place, rows["path"], wanted)  # type: ignore[arg-type]
 
 
 def never(seconds: float) -> None:

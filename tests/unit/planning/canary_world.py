@@ -26,6 +26,7 @@ from sluice.planning.canary_actions import (
     DisownTarget,
     HoldTarget,
     LetGo,
+    PutForward,
     ReleaseTarget,
     RunHook,
     ScaleTarget,
@@ -194,6 +195,8 @@ class World:
         self.written: WriteBackResult | None = None
         self.write_answer: Any = "Pushed"
         self.taken_back: list[TakeBack] = []
+        self.forwarded: WriteBackResult | None = None
+        self.put_forward: list[PutForward] = []
         self.good_looks: dict[int, datetime] = {}
         self.wake_at: datetime | None = None
         self.successor = False
@@ -262,6 +265,7 @@ class World:
                 available=self.available(),
                 least_available=target.replicas - 1,
                 named=all_named(target.pods),
+                images=(f"registry.example/pricing:{target.revision}", "registry.example/proxy:1"),
                 origin=Origin(application="pricing") if self.tracked else Origin(),
             ),
             candidate=seen,
@@ -285,6 +289,7 @@ class World:
             hooks=dict(self.hooks),
             commits=dict(self.commits),
             write_back=self.written,
+            forward=self.forwarded,
             control=self.control,
             dependencies=tuple(self.dependencies),
             now=self.now,
@@ -401,7 +406,7 @@ class World:
 
     def crash(self) -> None:
         """What was only remembered is gone."""
-        self.tallies, self.hooks, self.commits, self.written = {}, {}, {}, None
+        self.tallies, self.hooks, self.commits, self.written, self.forwarded = {}, {}, {}, None, None
 
     def settle(self) -> None:
         """Look until there is nothing to do at this moment."""
@@ -481,18 +486,30 @@ class World:
                 self._run_hook(action)
             case ReadCommit():
                 self.commits[action.revision] = commit_of(action.revision, self.commit_problem)
+            case PutForward():
+                self._put_forward(action)
             case TakeBack():
                 self._take_back(action)
             case LetGo():
                 assert self.deleting
                 self.finalizer = False
         changed = self._image() != before
-        self.writes += changed and not isinstance(action, TakeLook | RunHook | ReadCommit | TakeBack)
+        self.writes += changed and not isinstance(action, TakeLook | RunHook | ReadCommit | TakeBack | PutForward)
         return changed
 
     def _image(self) -> str:
         return repr(
-            (self.target, self.ours, self.routes, self.tallies, self.hooks, self.commits, self.written, self.finalizer)
+            (
+                self.target,
+                self.ours,
+                self.routes,
+                self.tallies,
+                self.hooks,
+                self.commits,
+                self.written,
+                self.forwarded,
+                self.finalizer,
+            )
         )
 
     def _release(self, action: ReleaseTarget) -> None:
@@ -585,6 +602,16 @@ class World:
         self.hook_effects[action.key, action.attempt] += 1
         state: Any = self.hook_answer
         self.hooks[action.key] = HookResult(action.attempt, state, "answered")
+
+    def _put_forward(self, action: PutForward) -> None:
+        record = self.status.forward
+        assert record is not None
+        assert (record.round, record.attempt, record.state) == (action.round, action.attempt, "Pending"), "on record"
+        assert action.wanted.revision == self.status.stable_revision, "what is stable is brought on"
+        assert self.now >= record.due, "after the soak"
+        self.put_forward.append(action)
+        found = "e" * 40 if self.write_answer == "Pushed" else None
+        self.forwarded = WriteBackResult(action.round, action.attempt, self.write_answer, found, "so it was")
 
     def _take_back(self, action: TakeBack) -> None:
         record = self.status.write_back

@@ -77,11 +77,11 @@ class World:
         )
         rows = {"repository": self.url, "branch": "main", "path": "apps/pricing", "secret": None, "aside": False}
         action = TakeBack(**{"round": 1, "attempt": attempt, "wanted": wanted, **rows, **fields})
-        self.commits.take_back(CANARY, UID, action)
-        assert self.commits.written(UID).state == "Running"  # type: ignore[union-attr]
-        self.commits.take_back(CANARY, UID, action)
-        await self.waited(lambda: self.commits.written(UID).state != "Running")  # type: ignore[union-attr]
-        return self.commits.written(UID)
+        self.commits.write(CANARY, UID, action)
+        assert self.commits.written(UID, TakeBack).state == "Running"  # type: ignore[union-attr]
+        self.commits.write(CANARY, UID, action)
+        await self.waited(lambda: self.commits.written(UID, TakeBack).state != "Running")  # type: ignore[union-attr]
+        return self.commits.written(UID, TakeBack)
 
     def application(self, **source: str) -> None:
         spec = {"source": {"repoURL": self.url, "path": "apps/pricing", **source}}
@@ -230,7 +230,7 @@ async def test_what_cannot_work_is_not_tried_again(world: World, fields: dict[st
 async def test_a_forgotten_canary_leaves_nothing(world: World) -> None:
     await world.take_back()
     world.commits.forget(UID)
-    assert world.commits.written(UID) is None
+    assert world.commits.written(UID, TakeBack) is None
     assert world.commits.commits(UID) == {}
 
 

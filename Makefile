@@ -55,7 +55,7 @@ demo-gitops: $(VENV)/.installed ## A pipeline, a good version, a bad one and its
 test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
 	@$(CLUSTER) up --addons metrics,gateway,argocd
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/unit tests/cluster_harness tests/stores -n 2
-	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m "not quiet" -n 6
+	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m "not quiet" -n 6 --maxschedchunk=1
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m quiet
 
 check: $(VENV)/.installed ## Linters, types, layers, and whether generated files are fresh

@@ -17,6 +17,11 @@ from tests.cluster.installation import Installation
 from tests.cluster.kit import OPERATOR_NAMESPACE, ROOT, Namespace
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: side by side with all else it costs nothing, and at the end it is waited for."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.fixture(scope="session")
 def kubeconfig() -> Path:
     """The cluster's kubeconfig. The harness has brought the cluster up; it is not skipped when it is not there."""

@@ -455,6 +455,7 @@ def test_one_target_has_one_canary(namespace: Namespace) -> None:
     assert "cannot be changed" in namespace.apply(moved, check=False).stderr
 
 
+@pytest.mark.long
 async def test_metrics_that_are_away_hold_the_weight_raise_an_alert_and_promote_when_they_are_back(
     rollouts: Rollouts, prom: Prometheus
 ) -> None:

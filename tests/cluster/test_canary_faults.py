@@ -39,6 +39,7 @@ def install(rollouts: Rollouts, *, container: Manifest | None = None, drain: str
     return rollouts.reaches("Stable", seconds=60)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("hold", "phase", "weight"), [("10m", "Stepping", 50), ("1s", "Watching", 100)])
 async def test_a_version_that_fails_late_is_rolled_back_from_where_it_is(
     rollouts: Rollouts, hold: str, phase: str, weight: int
@@ -66,6 +67,7 @@ async def test_a_version_that_fails_late_is_rolled_back_from_where_it_is(
     assert rollouts.load(60).as_json()["versions"].keys() == {"good"}
 
 
+@pytest.mark.long
 async def test_a_version_that_leaks_memory_is_rolled_back_when_its_pods_die(rollouts: Rollouts) -> None:
     limits = {"requests": {"cpu": "20m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}}
     steps = {"steps": [{"weight": 50, "hold": "10m"}]}
@@ -95,6 +97,7 @@ async def test_a_version_that_leaks_memory_is_rolled_back_when_its_pods_die(roll
     assert (after["failed"], after["versions"].keys()) == (0, {"good"})
 
 
+@pytest.mark.long
 async def test_a_route_that_is_overwritten_every_five_seconds_does_not_stop_a_canary(rollouts: Rollouts) -> None:
     install(rollouts)
     patch = '[{"op":"replace","path":"/spec/rules/0/backendRefs","value":[{"name":"pricing","port":80}]}]'
@@ -141,6 +144,7 @@ def every(seconds: float, work: Callable[[], None]) -> Iterator[None]:
     assert failures == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("pods", ["that wait before they stop", "that stop at once"])
 async def test_not_one_request_fails_in_ten_canaries_in_a_row(rollouts: Rollouts, pods: str) -> None:
     waits: Manifest = {"lifecycle": {"preStop": {"sleep": {"seconds": 5}}}} if "wait" in pods else {}

@@ -48,6 +48,7 @@ def let_hook_end(namespace: Namespace) -> None:
     assert done.returncode in (0, 137), done.stderr
 
 
+@pytest.mark.long
 def test_every_phase_of_a_blue_green_release_has_its_health(
     namespace: Namespace, tmp_path: Path, prom: Prometheus
 ) -> None:

@@ -109,6 +109,7 @@ KINDS = (
             Column("Reason", ".status.reason", "Why it is so."),
             Column("Message", ".status.message", "The same for people.", priority=1),
             Column("Revision", ".status.revision", "What was run.", priority=1),
+            Column("Rerun Of", ".spec.rerun.of", "The run that this one is a rerun of.", priority=1),
             _AGE,
         ),
     ),

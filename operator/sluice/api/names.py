@@ -20,6 +20,8 @@ LABEL_STEP = "sluice.dev/step"
 LABEL_ATTEMPT = "sluice.dev/attempt"
 LABEL_TRIGGER = "sluice.dev/trigger"
 TRIGGER_SCHEDULE = "schedule"
+LABEL_RERUN_OF = "sluice.dev/rerun-of"
+"""On a run that is a rerun: the name of the run that it is one of."""
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 ANNOTATION_SPEC_HASH = "sluice.dev/spec-hash"
 

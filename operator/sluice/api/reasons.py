@@ -28,6 +28,7 @@ class Reason(StrEnum):
     PIPELINE_NOT_FOUND = "PipelineNotFound"
     REVISION_NOT_FOUND = "RevisionNotFound"
     INVALID_PARAMS = "InvalidParams"
+    RERUN_REFUSED = "RerunRefused"
 
     # Steps
     COMPLETED = "Completed"

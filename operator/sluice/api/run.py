@@ -1,11 +1,21 @@
 """PipelineRun: one execution of a DataPipeline for one data interval and one revision."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
-from sluice.api.base import Condition, Model, ObjectName, StatusModel, Time, list_map, validations
-from sluice.api.pipeline import AnyValue
+from sluice.api.base import Condition, Model, ObjectName, StatusModel, Time, list_map, matching, validations
+from sluice.api.names import MAX_LABEL
+from sluice.api.pipeline import AnyValue, StepName
+
+RunName = Annotated[
+    str,
+    Field(
+        max_length=MAX_LABEL,
+        json_schema_extra=matching("^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", "must be lower-case letters, digits, - and ."),
+    ),
+]
 
 
 def _empty(value: object) -> bool:
@@ -59,6 +69,22 @@ class Interval(Model):
     end: Time = Field(description="End of the data, not included.")
 
 
+class Rerun(Model):
+    """What of another run is run again."""
+
+    of: RunName = Field(
+        description="The run: of the same pipeline, ended. Revision, parameters and interval are taken from it."
+    )
+    from_: list[StepName] = Field(
+        default=[],
+        alias="from",
+        max_length=256,
+        description="Steps that run again though they succeeded, with all that is downstream of them. What did not succeed "
+        "runs again in any case.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+
+
 class PipelineRunSpec(Model):
     """What is to be run. Nothing of it but `cancel` can be changed later."""
 
@@ -71,6 +97,10 @@ class PipelineRunSpec(Model):
         default=None,
         description="The data interval. Default: the last complete interval of the schedule, else the moment of creation.",
         json_schema_extra=validations(("timestamp(self.start) <= timestamp(self.end)", "start must not be after end")),
+    )
+    rerun: Rerun | None = Field(
+        default=None,
+        description="Make this a rerun of an ended run: what succeeded there is taken over, the rest runs again.",
     )
     cancel: bool | None = Field(
         default=None, description="True: end the run. Steps under way are stopped, finally steps run."
@@ -174,9 +204,20 @@ class StepStatus(StatusModel):
     infrastructure_retries: int = Field(
         default=0, exclude_if=_empty, description="Retries used for failures of the cluster."
     )
+    taken_from: str | None = Field(
+        default=None,
+        description="In a rerun: the run that the step succeeded in. All that is said of the step, its pod too, is of that run.",
+    )
     failures: tuple[AttemptFailure, ...] = Field(
         default=(), exclude_if=_empty, description="Earlier attempts, the last five."
     )
+
+
+class RerunOf(StatusModel):
+    """The run that steps were taken over from."""
+
+    name: str = Field(description="Name of the PipelineRun.")
+    uid: str = Field(description="Its UID.")
 
 
 class PipelineRunStatus(StatusModel):
@@ -189,6 +230,7 @@ class PipelineRunStatus(StatusModel):
     revision: str | None = Field(default=None, description="ControllerRevision that is run.")
     interval: Interval | None = Field(default=None, description="The data interval.")
     params: dict[str, AnyValue] | None = Field(default=None, description="All parameters with their values.")
+    rerun_of: RerunOf | None = Field(default=None, description="The run that this one is a rerun of.")
     started_at: Time | None = Field(default=None, description="When the run started.")
     finalizing_at: Time | None = Field(default=None, description="When the last ordinary step had ended.")
     finished_at: Time | None = Field(default=None, description="When the run ended.")

@@ -5,17 +5,18 @@ from typing import Any
 import kopf
 
 from sluice.api.canary import CanarySpec
-from sluice.api.run import PipelineRunSpec
-from sluice.api.schema import FieldError, not_found
+from sluice.api.run import PipelineRunSpec, Rerun
+from sluice.api.schema import FieldError, invalid, not_found
 from sluice.kube.client import KubeClient
 from sluice.kube.errors import KubeError, NotFound
-from sluice.kube.resources import DATA_PIPELINES
+from sluice.kube.resources import CONTROLLER_REVISIONS, DATA_PIPELINES, PIPELINE_RUNS
 from sluice.kube.store import Store
 from sluice.planning.canary_checks import check_change, check_others
 from sluice.planning.canary_scene import CanaryView
+from sluice.planning.rerun import check_from, check_rerun
 from sluice.planning.validation import check_manifest, check_run, check_run_change
 from sluice.planning.views import PipelineView
-from sluice.reconcile.caches import BY_NAMESPACE, project_pipeline
+from sluice.reconcile.caches import BY_NAMESPACE, project_pipeline, project_revision, project_run
 
 INVALID = 422
 
@@ -58,6 +59,8 @@ async def review_run(
     _refuse(check_manifest(manifest))
     spec = PipelineRunSpec.model_validate(manifest["spec"])
     namespace = manifest["metadata"].get("namespace") or "default"
+    if spec.rerun is not None:
+        await _review_rerun(client, namespace, spec, spec.rerun)
     known = pipelines.get(namespace, spec.pipeline.name)
     if known is not None and known.spec is not None and not check_run(spec, known.spec):
         return
@@ -71,3 +74,26 @@ async def review_run(
     pipeline = project_pipeline(found)
     if pipeline.spec is not None:
         _refuse(check_run(spec, pipeline.spec))
+
+
+async def _review_rerun(client: KubeClient, namespace: str, spec: PipelineRunSpec, rerun: Rerun) -> None:
+    """Raise AdmissionError for a rerun of what cannot be run again."""
+    try:
+        old = project_run(await client.get(PIPELINE_RUNS, namespace, rerun.of, timeout=3))
+    except NotFound:
+        _refuse([not_found("spec.rerun.of", rerun.of, f"no such PipelineRun in namespace {namespace}")])
+        return
+    except KubeError as error:
+        raise kopf.AdmissionError(f"the run to run again cannot be read: {error}", code=503) from error
+    _refuse(check_rerun(spec, old))
+    revision = old.status.revision or ""
+    try:
+        found = project_revision(await client.get(CONTROLLER_REVISIONS, namespace, revision, timeout=3))
+    except NotFound:
+        gone = f'its revision "{revision}" is gone; make another run instead'
+        _refuse([invalid("spec.rerun.of", rerun.of, gone)])
+        return
+    except KubeError as error:
+        raise kopf.AdmissionError(f"the revision of the run cannot be read: {error}", code=503) from error
+    if found.spec is not None:
+        _refuse(check_from(rerun, found.spec))

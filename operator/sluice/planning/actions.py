@@ -42,6 +42,8 @@ class AdoptRun:
     uid: str
     pipeline: str
     pipeline_uid: str
+    rerun_of: str | None = None
+    """The run that it is a rerun of, for its label."""
 
 
 @dataclass(frozen=True)

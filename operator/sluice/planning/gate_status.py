@@ -98,6 +98,8 @@ def _in_runs(gate: GateView, runs: Iterable[RunView]) -> Iterator[_Evaluation]:
     for run in runs:
         for step in run.status.steps:
             result = step.gate
+            if step.taken_from is not None:
+                continue  # it was evaluated in another run
             if result is None or result.uid != gate.uid or result.verdict is None or result.evaluated_at is None:
                 continue
             yield _Evaluation(

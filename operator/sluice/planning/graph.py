@@ -1,6 +1,6 @@
 """The graph of steps: order, ancestors, cycles. Works on plain {name: dependencies}; knows nothing of pods or phases."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Graph = Mapping[str, Sequence[str]]
 """{step: the steps that it depends on}. Names that are not keys are passed over; `sluice.planning.validation` reports them."""
@@ -45,4 +45,20 @@ def ancestors(graph: Graph, name: str) -> set[str]:
         if above not in found and above in graph:
             found.add(above)
             todo.extend(graph[above])
+    return found
+
+
+def descendants(graph: Graph, names: Iterable[str]) -> set[str]:
+    """`names`, and every step that starts only after one of them. Safe on graphs with cycles."""
+    below: dict[str, list[str]] = {}
+    for name, needs in graph.items():
+        for above in needs:
+            below.setdefault(above, []).append(name)
+    found: set[str] = set()
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo.extend(below.get(name, ()))
     return found

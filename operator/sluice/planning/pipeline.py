@@ -255,11 +255,14 @@ def _retention(scene: PipelineScene) -> tuple[Action, ...]:
     limits = spec.retention if spec is not None else None
     keep_succeeded = limits.succeeded if limits is not None and limits.succeeded is not None else KEEP_RUNS
     keep_failed = limits.failed if limits is not None and limits.failed is not None else KEEP_RUNS
+    # Others wait to take steps over from these.
+    needed = {run.spec.rerun.of for run in scene.runs if run.waiting and run.spec is not None and run.spec.rerun}
     ended = sorted((run for run in scene.runs if run.phase.ended), key=lambda run: (run.created, run.name))
     succeeded = [run for run in ended if run.phase is RunPhase.SUCCEEDED]
     failed = [run for run in ended if run.phase is not RunPhase.SUCCEEDED]
     excess = [*succeeded[: max(0, len(succeeded) - keep_succeeded)], *failed[: max(0, len(failed) - keep_failed)]]
     excess.sort(key=lambda run: (run.created, run.name))
+    excess = [run for run in excess if run.name not in needed]
     runs = [DeleteRun(run.name, run.uid) for run in excess[:MAX_DELETIONS] if not run.deleting]
     return (*runs, *_old_revisions(scene))
 

@@ -14,13 +14,14 @@ from sluice.api.base import ConditionStatus, Json, set_conditions
 from sluice.api.durations import format_duration, parse_duration
 from sluice.api.pipeline import DataPipelineSpec, Timeouts
 from sluice.api.reasons import Reason
-from sluice.api.run import Interval, PipelineRunStatus, RunPhase, StepPhase, StepStatus
+from sluice.api.run import Interval, PipelineRunSpec, PipelineRunStatus, RerunOf, RunPhase, StepPhase, StepStatus
 from sluice.planning.actions import Action, AdoptRun, CancelRun, Occurrence, Plan, Settings, StopPod, TallyKey, same
 from sluice.planning.attempts import nothing_to_show
 from sluice.planning.concurrency import Admission, admit
 from sluice.planning.observed import PodView
 from sluice.planning.params import resolve
 from sluice.planning.pods import RunIdentity
+from sluice.planning.rerun import ahead_of, check_from, check_rerun, steps_at_start
 from sluice.planning.scene import Progress, Scene, Stop
 from sluice.planning.schedule import last_complete_interval, zone
 from sluice.planning.steps import advance
@@ -47,6 +48,8 @@ class RunScene:
     pipeline: PipelineView | None
     revision: RevisionView | None
     """The revision that the run names; before it starts, the one that it would get."""
+    origin: RunView | None = None
+    """The run that this one is a rerun of, before it starts; None once it has, and where there is none."""
     pods: Sequence[PodView] = ()
     siblings: Sequence[RunView] = ()
     """All runs of the same pipeline, as far as this one has to know them."""
@@ -83,7 +86,8 @@ def _adopt(scene: RunScene) -> tuple[Action, ...]:
     run, pipeline = scene.run, scene.pipeline
     if run.owned or pipeline is None or pipeline.deleting:
         return ()
-    return (AdoptRun(run.name, run.uid, pipeline.name, pipeline.uid),)
+    rerun = run.spec.rerun if run.spec is not None else None
+    return (AdoptRun(run.name, run.uid, pipeline.name, pipeline.uid, rerun.of if rerun is not None else None),)
 
 
 def _leftovers(scene: RunScene, status: PipelineRunStatus) -> tuple[StopPod, ...]:
@@ -112,11 +116,23 @@ def _start(scene: RunScene) -> RunPlan:
         return _refuse(scene, Reason.CANCELLED, "cancelled before it started")
     if scene.pipeline is None:
         return _await(scene, Reason.PIPELINE_NOT_FOUND, f'there is no DataPipeline "{run.pipeline}" in {run.namespace}')
+    if run.spec.rerun is not None:
+        if scene.origin is None:
+            missing = f'there is no PipelineRun "{run.spec.rerun.of}" in {run.namespace} to run again'
+            return _await(scene, Reason.RERUN_REFUSED, missing)
+        if errors := check_rerun(run.spec, scene.origin):
+            return _refuse(scene, Reason.RERUN_REFUSED, "; ".join(map(str, errors)))
     if scene.revision is None or scene.revision.spec is None:
-        return _without_revision(scene, scene.pipeline, run.spec.revision)
+        old = scene.origin.status.revision if scene.origin is not None else None
+        return _without_revision(scene, scene.pipeline, old or run.spec.revision)
     spec = scene.revision.spec
     if errors := check_run(run.spec, spec):
         return _refuse(scene, Reason.INVALID_PARAMS, "; ".join(map(str, errors)))
+    if run.spec.rerun is not None and (errors := check_from(run.spec.rerun, spec)):
+        return _refuse(scene, Reason.RERUN_REFUSED, "; ".join(map(str, errors)))
+    if (first := ahead_of(run, scene.siblings)) is not None and scene.origin is not None:
+        already = f"{scene.origin.name} is being run again already, by {first.name}"
+        return _refuse(scene, Reason.CONCURRENCY_FORBIDDEN, already)
     decision = admit(run, scene.siblings, spec.concurrency)
     others = ", ".join(other.name for other in decision.ahead[:3]) + (", ..." if len(decision.ahead) > 3 else "")
     if decision.admission is Admission.REFUSE:
@@ -136,13 +152,29 @@ def _start(scene: RunScene) -> RunPlan:
         update={
             "phase": RunPhase.RUNNING,
             "revision": scene.revision.name,
-            "interval": interval_of(run, spec),
-            "params": resolve(spec.params, run.spec.params) or None,
             "started_at": now,
-            "steps": tuple(StepStatus(name=step.name) for step in spec.all_steps()),
+            **_at_start(run, run.spec, spec, scene.origin),
         }
     )
     return _advance(scene, started)
+
+
+def _at_start(
+    run: RunView, wanted: PipelineRunSpec, spec: DataPipelineSpec, origin: RunView | None
+) -> dict[str, object]:
+    """Interval, parameters and steps of a run that starts. Written at once, they need no other run from then on."""
+    if wanted.rerun is not None and origin is not None:
+        return {
+            "rerun_of": RerunOf(name=origin.name, uid=origin.uid),
+            "interval": origin.status.interval,
+            "params": origin.status.params,
+            "steps": steps_at_start(spec, origin, wanted.rerun),
+        }
+    return {
+        "interval": interval_of(run, spec),
+        "params": resolve(spec.params, wanted.params) or None,
+        "steps": tuple(StepStatus(name=step.name) for step in spec.all_steps()),
+    }
 
 
 def _without_revision(scene: RunScene, pipeline: PipelineView, wanted: str | None) -> RunPlan:
@@ -355,6 +387,8 @@ def _news(before: PipelineRunStatus, after: PipelineRunStatus) -> tuple[Occurren
     news = []
     for step in after.steps:
         old = known.get(step.name)
+        if step.taken_from is not None:
+            continue  # no news of this run
         if step.reason == Reason.QUOTA_EXCEEDED and (old is None or old.reason != step.reason):
             # There is no pod whose own Events could say it.
             news.append(Occurrence("Warning", Reason.QUOTA_EXCEEDED, f"{step.name}: {step.message}"))

@@ -87,7 +87,9 @@ def _check_scheduled_params(spec: DataPipelineSpec) -> Iterator[FieldError]:
 
 
 def check_run(run: PipelineRunSpec, pipeline: DataPipelineSpec) -> list[FieldError]:
-    """All that is wrong with a run of `pipeline`."""
+    """All that is wrong with a run of `pipeline`. A rerun is judged by the run that it is one of, not by the pipeline."""
+    if run.rerun is not None:
+        return []
     return check_params(pipeline.params, run.params, "spec.params")
 
 

@@ -484,12 +484,14 @@ class Engine:
         if pipeline is not None and pipeline.deleting:
             pipeline = None if run.status.started_at is None else pipeline
         pods = self.caches.pods.by_index(BY_RUN, (key.namespace, key.name))
-        revision = await self._revision(run, pipeline)
+        origin = self._origin(run)
+        revision = await self._revision(run, pipeline, origin)
         gates = self._gates(key.namespace, revision)
         scene = RunScene(
             run=run,
             pipeline=pipeline,
             revision=revision,
+            origin=origin,
             pods=[pod for pod in pods if pod.run_uid == run.uid],
             siblings=self._siblings(run, gates.values()),
             refusals=self._executor.refusals.get((key.namespace, key.name), {}),
@@ -518,11 +520,20 @@ class Engine:
             return ()
         return self.caches.runs.by_index(BY_PIPELINE, (run.namespace, run.pipeline))
 
-    async def _revision(self, run: RunView, pipeline: PipelineView | None) -> RevisionView | None:
+    def _origin(self, run: RunView) -> RunView | None:
+        """The run that one which has not started is a rerun of."""
+        if not run.waiting or run.spec is None or run.spec.rerun is None:
+            return None
+        return self.caches.runs.get(run.namespace, run.spec.rerun.of)
+
+    async def _revision(
+        self, run: RunView, pipeline: PipelineView | None, origin: RunView | None
+    ) -> RevisionView | None:
         """The revision that the run names or would get. The cache may lag behind a revision that was just made."""
-        name = run.status.revision or (run.spec.revision if run.spec is not None else None)
+        name = run.status.revision or (origin.status.revision if origin is not None else None)
+        name = name or (run.spec.revision if run.spec is not None else None)
         if name is None:
-            if pipeline is None:
+            if pipeline is None or (run.spec is not None and run.spec.rerun is not None):
                 return None
             name = current_revision(pipeline)
         found = self.caches.revisions.get(run.namespace, name)

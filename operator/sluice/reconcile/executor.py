@@ -121,10 +121,13 @@ class Executor:
         log.info("stopping pod", pod=action.name)
 
     async def _adopt(self, namespace: str, action: AdoptRun) -> None:
+        labels = {names.LABEL_PIPELINE: action.pipeline}
+        if action.rerun_of is not None:
+            labels[names.LABEL_RERUN_OF] = action.rerun_of
         patch = {
             "metadata": {
                 "uid": action.uid,
-                "labels": {names.LABEL_PIPELINE: action.pipeline},
+                "labels": labels,
                 "ownerReferences": [_owner("DataPipeline", action.pipeline, action.pipeline_uid)],
             }
         }

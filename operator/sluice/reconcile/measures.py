@@ -17,7 +17,7 @@ def record_run(run: RunView, after: PipelineRunStatus) -> None:
     before = run.status
     ended_before = {step.name for step in before.steps if step.phase.ended}
     for step in after.steps:
-        if step.phase.ended and step.name not in ended_before:
+        if step.phase.ended and step.name not in ended_before and step.taken_from is None:
             _record_step(step)
     if after.phase.ended and not before.phase.ended:
         metrics.RUNS.labels(run.namespace, run.pipeline, after.phase).inc()
@@ -39,7 +39,7 @@ def record_gates(run: RunView, after: PipelineRunStatus) -> list[str]:
     for step in after.steps:
         old = before.get(step.name)
         gate, was = step.gate, old.gate if old is not None else None
-        if gate is None:
+        if gate is None or step.taken_from is not None:
             continue
         if gate.verdict is None or (was is not None and was.evaluated_at == gate.evaluated_at):
             continue

@@ -133,7 +133,10 @@ def _pipelines() -> Iterator[Case]:
 
 def run(phase: RunPhase, message: str | None = None) -> Object:
     """A PipelineRun in this phase."""
-    status = PipelineRunStatus(observed_generation=GENERATION, phase=phase, progress="1/3", message=message)
+    began = None if phase is RunPhase.PENDING else NOW
+    status = PipelineRunStatus(
+        observed_generation=GENERATION, phase=phase, progress="1/3", message=message, started_at=began
+    )
     return made("PipelineRun", status)
 
 

@@ -39,7 +39,10 @@ ACTIONS = {
         "suspend": "sets `spec.schedule.suspend`",
         "resume": "takes `spec.schedule.suspend` away",
     },
-    "PipelineRun": {"cancel": "sets `spec.cancel`"},
+    "PipelineRun": {
+        "cancel": "sets `spec.cancel`",
+        "rerun-failed": "makes a PipelineRun that takes over what succeeded and runs the rest again",
+    },
     "Canary": {
         "promote": "asks for `promote`",
         "promote-full": "asks for `promoteInFull`",

@@ -20,6 +20,7 @@ from sluice.cli.drift import drift
 from sluice.cli.errors import CliError, Exit
 from sluice.cli.logs import logs
 from sluice.cli.options import Context, Kubeconfig, Namespace, Place, Verbose
+from sluice.cli.rerun import rerun
 from sluice.cli.run import run
 from sluice.cli.validate import validate
 from sluice.cli.version import version
@@ -28,7 +29,7 @@ from sluice.cli.watch import watch
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-for verb in (validate, diff, run, watch, logs, cancel, dora, drift, version):
+for verb in (validate, diff, run, rerun, watch, logs, cancel, dora, drift, version):
     app.command()(verb)
 app.add_typer(gate.app, name="gate")
 app.add_typer(canary.app, name="canary")

@@ -1,15 +1,15 @@
-"""The PipelineRun that `sluice run` makes. Pure, but for the dice, which are handed in."""
+"""The PipelineRuns that `sluice run` and `sluice rerun` make. Pure, but for the dice, which are handed in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
 from pydantic import ValidationError
 
 from sluice.api.base import Json, ObjectName
-from sluice.api.names import API_VERSION, LABEL_PIPELINE, MAX_LABEL
+from sluice.api.names import API_VERSION, LABEL_PIPELINE, LABEL_RERUN_OF, MAX_LABEL
 from sluice.api.pipeline import DataPipelineSpec
 from sluice.api.run import Interval, PipelineRunSpec
 from sluice.cli.errors import CliError
@@ -64,3 +64,18 @@ def build_run(
         },
         "spec": {key: value for key, value in spec.to_dict().items() if value != {}},
     }
+
+
+def build_rerun(old: Mapping[str, Any], name: str, from_: Sequence[str]) -> dict[str, Any]:
+    """The manifest of a rerun of the run `old`. Its owner is that of `old`, from the beginning."""
+    metadata = old["metadata"]
+    pipeline = old["spec"]["pipeline"]["name"]
+    labels = {LABEL_PIPELINE: pipeline, LABEL_RERUN_OF: metadata["name"]}
+    made: dict[str, Any] = {"name": name, "namespace": metadata["namespace"], "labels": labels}
+    if metadata.get("ownerReferences"):
+        made["ownerReferences"] = metadata["ownerReferences"]
+    rerun: dict[str, Any] = {"of": metadata["name"]}
+    if from_:
+        rerun["from"] = list(from_)
+    spec = {"pipeline": {"name": pipeline}, "rerun": rerun}
+    return {"apiVersion": API_VERSION, "kind": "PipelineRun", "metadata": made, "spec": spec}

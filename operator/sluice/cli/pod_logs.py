@@ -93,6 +93,9 @@ async def _origin(session: Session, run: RunState, step: StepStatus, attempt: in
     if not 1 <= attempt <= step.attempt:
         raise NoLog(f"{step.name} has no attempt {attempt}; it has {step.attempt}")
     labels = {LABEL_RUN: run.name, LABEL_RUN_UID: run.uid, LABEL_STEP: step.name, LABEL_ATTEMPT: str(attempt)}
+    if step.taken_from is not None:
+        labels[LABEL_RUN] = step.taken_from
+        del labels[LABEL_RUN_UID]
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
     pods = await session.client.list(PODS, session.namespace, label_selector=selector)
     if not pods.items:

@@ -120,6 +120,11 @@ def because(reason: str | None, message: str | None) -> str:
     return told or text
 
 
+def taken_over(step: StepStatus) -> str:
+    """From which run a step was taken over; "" of one that ran in its own."""
+    return f"taken over from {step.taken_from}" if step.taken_from is not None else ""
+
+
 def took(step: StepStatus, now: datetime) -> str:
     """How long the newest attempt ran, or has been running or waiting for its pod."""
     begin = step.started_at or (step.launched_at if step.phase is StepPhase.PENDING else None)
@@ -150,6 +155,8 @@ def interval_text(interval: Interval, zone: tzinfo | None) -> str:
 def _note(step: StepStatus, place: Place, steps: Mapping[str, StepStatus], now: datetime) -> str:
     """What there is to say of a step besides its phase."""
     told = because(step.reason, step.message)
+    if step.taken_from is not None:
+        return ": ".join(filter(None, (taken_over(step), told)))
     if step.phase is StepPhase.WAITING:
         ended = {name for name in place.after if name in steps and steps[name].phase.ended}
         left = [name for name in place.after if name not in ended]
@@ -182,6 +189,8 @@ def title(run: RunState, now: datetime, zone: tzinfo | None) -> list[Text]:
     if told := because(status.reason, status.message):
         lines.append(Text(f"  {told}"))
     facts = []
+    if status.rerun_of is not None:
+        facts.append(f"rerun of {status.rerun_of.name}")
     if status.interval is not None and status.interval.start != status.interval.end:
         facts.append(f"interval {interval_text(status.interval, zone)}")
     if status.started_at is not None:
@@ -326,7 +335,7 @@ def _run_line(run: RunState, now: datetime) -> _Line:
 def _when(step: StepStatus, now: datetime) -> datetime:
     """When the change happened, where the status says it."""
     if step.phase.ended:
-        return step.finished_at or now
+        return now if step.taken_from is not None else step.finished_at or now
     if step.phase is StepPhase.RUNNING:
         return step.started_at or now
     return (step.launched_at or now) if step.phase is StepPhase.PENDING and not step.reason else now
@@ -339,4 +348,4 @@ def _phase_text(step: StepStatus) -> str:
 def _told(step: StepStatus, now: datetime) -> str:
     told = because(step.reason, step.message)
     length = took(step, now) if step.phase.ended else ""
-    return ": ".join(filter(None, (f"after {length}" if length else "", told)))
+    return ": ".join(filter(None, (f"after {length}" if length else "", taken_over(step), told)))

@@ -9,7 +9,7 @@ import yaml
 from sluice.api.canary_status import CanaryPhase
 from sluice.api.names import ANNOTATION_CONTROL, DNS_LABEL, MAX_LABEL, MAX_PIPELINE_NAME
 from sluice.api.run import RunPhase
-from sluice.cli.new_run import build_run
+from sluice.cli.new_run import build_rerun, build_run
 from sluice.planning.canary_controls import ALLOWED, MAX_CONTROL, requested
 from sluice.planning.canary_scene import ControlRequest
 from sluice.planning.validation import check_manifest
@@ -118,11 +118,50 @@ def test_a_pipeline_without_a_schedule_cannot_be_suspended(engine: Engine, actio
 
 
 @pytest.mark.parametrize("phase", RunPhase)
-def test_a_run_can_be_cancelled_until_it_has_ended(engine: Engine, phase: RunPhase) -> None:
+def test_a_run_can_be_cancelled_until_it_has_ended_and_run_again_once_it_has_failed(
+    engine: Engine, phase: RunPhase
+) -> None:
     item = copy.deepcopy(CASES.run(phase))
-    assert engine.enabled(item) == (set() if phase.ended else {"cancel"})
+    again = {"rerun-failed"} if phase in (RunPhase.FAILED, RunPhase.CANCELLED) else set()
+    assert engine.enabled(item) == (again if phase.ended else {"cancel"})
     item["spec"]["cancel"] = True
+    assert engine.enabled(item) == again
+    item["metadata"]["deletionTimestamp"] = "2026-03-02T06:00:00Z"
+    assert "rerun-failed" not in engine.enabled(item)
+
+
+def test_a_run_that_failed_before_it_started_is_not_offered_to_be_run_again(engine: Engine) -> None:
+    item = copy.deepcopy(CASES.run(RunPhase.FAILED))
+    del item["status"]["startedAt"]
     assert engine.enabled(item) == set()
+
+
+OWNER = {
+    "apiVersion": "sluice.dev/v1alpha1",
+    "kind": "DataPipeline",
+    "name": "flights",
+    "uid": "7c3f3b7e-6f0e-4e0c-9d55-0d3a7b1f2a11",
+    "controller": True,
+    "blockOwnerDeletion": True,
+}
+
+
+@pytest.mark.parametrize("owners", [[], [OWNER]])
+@pytest.mark.parametrize("name", ["flights", "f" * MAX_PIPELINE_NAME])
+def test_rerun_failed_makes_the_run_that_the_command_line_makes(
+    engine: Engine, name: str, owners: list[Object]
+) -> None:
+    item = copy.deepcopy(CASES.run(RunPhase.FAILED))
+    item["spec"]["pipeline"]["name"] = name
+    if owners:
+        item["metadata"]["ownerReferences"] = owners
+    operation, run = engine.run(item, "rerun-failed")
+    assert operation == "create"
+    assert run == build_rerun(item, run["metadata"]["name"], [])
+    assert re.fullmatch(rf"{name}-\d{{8}}t\d{{6}}", run["metadata"]["name"])
+    assert len(run["metadata"]["name"]) <= MAX_LABEL
+    assert re.fullmatch(DNS_LABEL, run["metadata"]["name"])
+    assert check_manifest(run) == []
 
 
 def test_a_run_without_a_status_can_be_cancelled(engine: Engine) -> None:

@@ -5,6 +5,7 @@ the planner is shown afterwards is what was stored. Pods are seen through a cach
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from sluice.api.pipeline import DataPipelineSpec
 from sluice.api.reasons import Reason
 from sluice.api.run import PipelineRunStatus, RunPhase, StepPhase, StepStatus
 from sluice.planning.actions import Action, CreatePod, StopPod
+from sluice.planning.graph import ancestors
 from sluice.planning.observed import PodView
 from sluice.planning.retries import INFRASTRUCTURE_RETRIES
 from sluice.planning.run import RunPlan, plan_run
@@ -31,8 +33,14 @@ def is_live(pod: PodView) -> bool:
 class World:
     """One run of one pipeline, with all rules that must hold checked on every write."""
 
-    def __init__(self, spec: DataPipelineSpec) -> None:
+    def __init__(
+        self, spec: DataPipelineSpec, *, origin: RunView | None = None, from_: Sequence[str] = (), name: str = "flights-1"
+    ) -> None:
         self.spec = spec
+        self.name = name
+        self.origin = origin
+        """The run that this one is a rerun of."""
+        self.from_ = list(from_)
         self.now = NOW
         self.cancel = False
         self.status = PipelineRunStatus()
@@ -51,7 +59,10 @@ class World:
 
     def view(self) -> RunView:
         """The run as it is stored."""
-        return run_view(spec={"cancel": True} if self.cancel else {}, status=self.status)
+        spec: dict[str, Any] = {"cancel": True} if self.cancel else {}
+        if self.origin is not None:
+            spec["rerun"] = {"of": self.origin.name, "from": self.from_}
+        return run_view(self.name, spec=spec, status=self.status)
 
     def put(self, pod: PodView) -> None:
         """A pod changed."""
@@ -81,6 +92,7 @@ class World:
             run=self.view(),
             pipeline=pipeline_view(self.spec),
             revision=revision_view(self.spec),
+            origin=self.origin if self.status.started_at is None else None,
             pods=tuple(pod for pod in self.cache.values() if pod.run_uid == self.view().uid),
             refusals=dict(self.refusals),
             now=self.now,
@@ -158,6 +170,9 @@ class World:
             known = old.get(step.name, StepStatus(name=step.name))
             assert not known.phase.ended or known == step, f"{step.name} had ended"
             assert step.attempt >= known.attempt
+            if step.taken_from is not None:
+                self._check_taken_over(step, before)
+                continue
             assert step.attempt - known.attempt <= 1, "an attempt is on record before the next one"
         if before.outcome is not None:
             assert status.outcome == before.outcome, "the outcome does not change"
@@ -184,6 +199,8 @@ class World:
         pod = pod_view(
             name=name,
             uid=f"pod-{self._uids}",
+            run=self.name,
+            run_uid=self.view().uid,
             step=action.step,
             attempt=action.attempt,
             spec_hash=spec_hash,
@@ -229,6 +246,22 @@ class World:
         limit = self.spec.concurrency.max_active_steps if self.spec.concurrency is not None else None
         if limit is not None and not self.has_lagged:
             assert sum(map(is_live, self.pods.values())) < limit, "maxActiveSteps"
+
+    def _check_taken_over(self, step: StepStatus, before: PipelineRunStatus) -> None:
+        """A step that did not run here: whether it may be taken over, and whether nothing of it is lost."""
+        if before.started_at is not None:
+            assert step in before.steps, "steps are taken over when the run starts, and never again"
+            return
+        assert self.origin is not None
+        states = {row.name: row for row in self.origin.status.steps}
+        graph = {row.name: row.depends_on for row in self.spec.steps}
+        assert step.name in graph, "finally steps are never taken over"
+        for name in {step.name, *ancestors(graph, step.name)}:
+            assert states[name].phase is StepPhase.SUCCEEDED, f"{step.name} stands on {name}, which did not succeed"
+            assert name not in self.from_, f"{step.name} is downstream of {name}, which is to run again"
+        was = states[step.name]
+        assert step.taken_from == (was.taken_from or self.origin.name)
+        assert step.model_copy(update={"taken_from": was.taken_from}) == was, "all that is known of it is kept"
 
     def _check_wake(self, plan: RunPlan) -> None:
         status = plan.status or self.status

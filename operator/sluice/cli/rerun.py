@@ -119,7 +119,7 @@ async def _foretold(session: Session, old: RunView, from_: list[str]) -> str:
         ) from error
     except (Forbidden, ValidationError):
         return ""
-    if errors := check_from(Rerun(of=old.name, from_=from_), spec):
+    if errors := check_from(Rerun.model_validate({"of": old.name, "from": from_}), spec):
         raise CliError("the run would be refused: " + "; ".join(map(str, errors)))
     again = run_again(spec, old.status, from_)
     names = [step.name for step in spec.all_steps()]

@@ -40,7 +40,9 @@ def check_rerun(run: PipelineRunSpec, old: RunView) -> list[FieldError]:
     assert run.rerun is not None
     at = "spec.rerun.of"
     if old.pipeline != run.pipeline.name:
-        return [invalid(at, old.name, f'is a run of pipeline "{old.pipeline}"; it must be one of "{run.pipeline.name}"')]
+        return [
+            invalid(at, old.name, f'is a run of pipeline "{old.pipeline}"; it must be one of "{run.pipeline.name}"')
+        ]
     if not old.readable:
         return [invalid(at, old.name, "has a status that this version cannot read")]
     status = old.status

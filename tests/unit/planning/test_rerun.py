@@ -235,7 +235,9 @@ def test_the_old_run_is_not_needed_any_more_once_the_rerun_has_started() -> None
 
 
 def test_a_rerun_is_labelled_with_the_run_that_it_is_one_of() -> None:
-    plan = plan_run(run_scene(CHAIN, origin=FAILED_LOAD, run=run_view(spec={"rerun": {"of": "flights-0"}}, owned=False)))
+    plan = plan_run(
+        run_scene(CHAIN, origin=FAILED_LOAD, run=run_view(spec={"rerun": {"of": "flights-0"}}, owned=False))
+    )
     (adopt,) = (action for action in plan.after if isinstance(action, AdoptRun))
     assert adopt.rerun_of == "flights-0"
 
@@ -269,8 +271,12 @@ REFUSED_RERUN = run_view(
         pytest.param(
             NEVER_STARTED, {}, "never started, so there is nothing to take over; make another run", id="never started"
         ),
-        pytest.param(REFUSED_RERUN, {}, 'never started.*run "flights-x" again instead', id="a rerun that never started"),
-        pytest.param(OF_ANOTHER, {}, 'is a run of pipeline "orders"; it must be one of "flights"', id="another pipeline"),
+        pytest.param(
+            REFUSED_RERUN, {}, 'never started.*run "flights-x" again instead', id="a rerun that never started"
+        ),
+        pytest.param(
+            OF_ANOTHER, {}, 'is a run of pipeline "orders"; it must be one of "flights"', id="another pipeline"
+        ),
         pytest.param(
             FAILED_LOAD,
             {"rerun": {"of": "flights-0", "from": ["clean", "laod"]}},
@@ -292,7 +298,9 @@ REFUSED_RERUN = run_view(
         pytest.param(FAILED_LOAD, {"revision": "flights-9"}, rf"spec\.revision.*{REVISION}", id="another revision"),
     ],
 )
-def test_a_rerun_is_refused_with_the_field_and_what_is_allowed(old: RunView, wanted: dict[str, Any], words: str) -> None:
+def test_a_rerun_is_refused_with_the_field_and_what_is_allowed(
+    old: RunView, wanted: dict[str, Any], words: str
+) -> None:
     reason, message = refusal(rerun(old, wanted=wanted))
     assert reason == Reason.RERUN_REFUSED
     assert message is not None

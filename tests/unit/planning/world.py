@@ -34,7 +34,12 @@ class World:
     """One run of one pipeline, with all rules that must hold checked on every write."""
 
     def __init__(
-        self, spec: DataPipelineSpec, *, origin: RunView | None = None, from_: Sequence[str] = (), name: str = "flights-1"
+        self,
+        spec: DataPipelineSpec,
+        *,
+        origin: RunView | None = None,
+        from_: Sequence[str] = (),
+        name: str = "flights-1",
     ) -> None:
         self.spec = spec
         self.name = name

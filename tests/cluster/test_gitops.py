@@ -133,9 +133,38 @@ def test_a_run_is_made_followed_and_cancelled_from_argo_cd(
     app.act("PipelineRun", run, "cancel")
     assert namespace.ended(run)["phase"] == "Cancelled"
     app.says("PipelineRun", run, "Degraded", "cancelled")
-    assert app.actions("PipelineRun", run) == set()
+    assert app.actions("PipelineRun", run) == {"rerun-failed"}
     assert app.health() == "Healthy", "a run belongs to the operator, and a cancelled one says nothing of the pipeline"
     assert app.sync() == "Synced"
+
+
+def test_only_what_failed_is_run_again_from_argo_cd(
+    app: Application, repository: Repository, namespace: Namespace, viewer: ArgoCD
+) -> None:
+    world = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "world"}, "data": {"mended": "no"}}
+    namespace.apply(world)
+    mended = {"name": "MENDED", "valueFrom": {"configMapKeyRef": {"name": "world", "key": "mended"}}}
+    flow = pipeline("one", shell("first"), shell("main", 'test "$MENDED" = yes', dependsOn=["first"], env=[mended]))
+    app.synced(repository.commit("A step that fails", one=flow))
+    run = run_now(app, namespace)
+    assert namespace.ended(run)["phase"] == "Failed"
+    app.shows("PipelineRun", run, "Degraded")
+    assert app.actions("PipelineRun", run) == {"rerun-failed"}
+    with pytest.raises(Refused) as refused:
+        app.act("PipelineRun", run, "rerun-failed", viewer)
+    assert refused.value.status == 403
+    assert [found["metadata"]["name"] for found in namespace.all_of("pipelineruns")] == [run]
+
+    namespace.apply({**world, "data": {"mended": "yes"}})
+    app.act("PipelineRun", run, "rerun-failed")
+    (again,) = namespace.all_of("pipelineruns", f"sluice.dev/rerun-of={run}")
+    name = again["metadata"]["name"]
+    status = namespace.ended(name)
+    assert status["phase"] == "Succeeded"
+    assert [(row["name"], row.get("takenFrom")) for row in status["steps"]] == [("first", run), ("main", None)]
+    assert [pod["metadata"]["labels"]["sluice.dev/step"] for pod in namespace.pods(name)] == ["main"]
+    app.shows("PipelineRun", name, "Healthy")
+    app.is_healthy("Healthy")
 
 
 def test_a_run_that_waits_for_another_is_progressing(

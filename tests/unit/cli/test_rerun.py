@@ -77,7 +77,7 @@ async def test_what_would_be_refused_is_not_sent(old: dict[str, Any], from_: tup
 
 async def test_a_run_whose_revision_is_gone_is_not_run_again() -> None:
     api = Writable()
-    with pytest.raises(CliError, match='the revision "flights-1" .* is gone; start another run: sluice run flights'):
+    with pytest.raises(CliError, match=r'the revision "flights-1" .* is gone; start another run: sluice run flights'):
         await make(api)
     assert api.created is None
 

@@ -11,7 +11,7 @@ from sluice.controllers.admission import review_object, review_run
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import ManualClock
 from sluice.kube.connection import Connection
-from sluice.kube.resources import DATA_PIPELINES
+from sluice.kube.resources import CONTROLLER_REVISIONS, DATA_PIPELINES, PIPELINE_RUNS
 from sluice.reconcile.caches import Caches
 from tests.builders import manifest, step_dict
 from tests.unit.reconcile.small_api import SmallApi, refusal
@@ -111,6 +111,59 @@ async def test_of_a_run_only_cancel_can_be_changed(door: Door, old: Any, new: An
     code, said = await door.refusal(new, old)
     assert (code == 422) == bool(words)
     assert words in said
+
+
+def failed_run(door: Door, *, revision: bool = True, **status: Any) -> None:
+    """There is a run `flights-0` that failed."""
+    door.pipeline(cached=True, params=[{"name": "carrier", "type": "string"}])
+    old = manifest("PipelineRun", {"pipeline": {"name": "flights"}}, name="flights-0")
+    state = {
+        "phase": "Failed",
+        "startedAt": "2026-03-02T05:00:00Z",
+        "revision": "flights-1",
+        "params": {"carrier": "AA"},
+    }
+    door.api.put(PIPELINE_RUNS, {**old, "status": state | status})
+    if revision:
+        row = {"metadata": {"name": "flights-1"}, "revision": 1, "data": {"spec": {"steps": [step_dict("extract")]}}}
+        door.api.put(CONTROLLER_REVISIONS, row)
+
+
+@pytest.mark.parametrize("spec", [{}, {"params": {"carrier": "AA"}}, {"revision": "flights-1"}])
+async def test_a_rerun_needs_no_params_and_may_state_what_the_old_run_had(door: Door, spec: dict[str, Any]) -> None:
+    failed_run(door)
+    assert await door.refusal({"rerun": {"of": "flights-0", "from": ["extract"]}, **spec}) == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("state", "revision", "spec", "words"),
+    [
+        ({}, True, {"rerun": {"of": "nobody"}}, 'spec.rerun.of: Not found: "nobody": no such PipelineRun'),
+        ({"phase": "Running"}, True, {}, "only a run that has ended can be run again"),
+        ({"phase": "Succeeded"}, True, {}, "there is nothing to run again"),
+        ({"startedAt": None}, True, {}, "never started"),
+        ({}, False, {}, 'its revision "flights-1" is gone; make another run instead'),
+        ({}, True, {"rerun": {"of": "flights-0", "from": ["load"]}}, "spec.rerun.from[0]: Not found"),
+        ({}, True, {"params": {"carrier": "UA"}}, "spec.params.carrier: Invalid value"),
+        ({}, True, {"rerun": {}}, "spec.rerun.of: Required value"),
+        ({}, True, {"rerun": {"of": "f" * 64}}, "spec.rerun.of: Too long"),
+    ],
+)
+async def test_a_rerun_of_what_cannot_be_run_again_is_refused(
+    door: Door, state: dict[str, Any], revision: bool, spec: dict[str, Any], words: str
+) -> None:
+    failed_run(door, revision=revision, **state)
+    code, said = await door.refusal({"rerun": {"of": "flights-0"}, **spec})
+    assert code == 422
+    assert words in said
+
+
+async def test_a_rerun_is_not_let_in_unseen_while_the_api_server_cannot_say(door: Door) -> None:
+    failed_run(door)
+    door.api.before = lambda _method, _path: refusal(500, "InternalError")
+    code, words = await door.refusal({"rerun": {"of": "flights-0"}})
+    assert code == 503
+    assert "cannot be read" in words
 
 
 def test_a_pipeline_with_a_cycle_is_refused_unless_it_is_going() -> None:

@@ -355,3 +355,42 @@ async def test_stopping_takes_no_longer_than_it_may(world: World) -> None:
     await hanging.wait()
     async with asyncio.timeout(5):
         await world.engine.stop(0.1)
+
+
+async def test_a_rerun_takes_over_what_succeeded_and_counts_only_what_ran(world: World) -> None:
+    world.pipeline("extract", step_dict("load", "extract"))
+    world.run("flights-1")
+    await world.until(lambda: world.steps_of_pods() == ["extract"])
+    world.end_pods()
+    await world.until(lambda: sorted(world.steps_of_pods()) == ["extract", "load"])
+    load = next(pod for pod in world.api.all_of(PODS) if pod["metadata"]["labels"]["sluice.dev/step"] == "load")
+    ended = {"exitCode": 1, "finishedAt": "2026-01-01T00:00:01Z", "startedAt": "2026-01-01T00:00:00Z"}
+    failed = {"phase": "Failed", "containerStatuses": [{"name": "step", "state": {"terminated": ended}}]}
+    world.api.put(PODS, {**load, "status": failed})
+    await world.until(lambda: world.phase("flights-1") == "Failed")
+    await world.rest()
+    old = world.api.get(PIPELINE_RUNS, "flights-1")
+    world.pipeline("other")
+    await world.rest()
+    counted = metric("sluice_steps_total", phase="Succeeded", reason="Completed") or 0
+
+    world.run("flights-2", rerun={"of": "flights-1"})
+    await world.until(lambda: world.steps_of_pods().count("load") == 2)
+    world.end_pods()
+    await world.until(lambda: world.phase("flights-2") == "Succeeded")
+    await world.rest()
+    assert sorted(world.steps_of_pods()) == ["extract", "load", "load"]
+    assert metric("sluice_steps_total", phase="Succeeded", reason="Completed") == counted + 1
+    again = world.api.get(PIPELINE_RUNS, "flights-2")
+    assert again["metadata"]["labels"] == {"sluice.dev/pipeline": "flights", "sluice.dev/rerun-of": "flights-1"}
+    assert again["status"]["revision"] == old["status"]["revision"]
+    assert [step.get("takenFrom") for step in again["status"]["steps"]] == ["flights-1", None]
+    assert world.api.get(PIPELINE_RUNS, "flights-1") == old
+
+
+async def test_a_rerun_of_nothing_ends_with_the_reason_and_starts_nothing(world: World) -> None:
+    world.pipeline()
+    world.run("flights-2", rerun={"of": "nobody"})
+    await world.until(lambda: world.phase("flights-2") == "Failed", turn=1.0)
+    assert world.status(PIPELINE_RUNS, "flights-2")["reason"] == "RerunRefused"
+    assert world.steps_of_pods() == []

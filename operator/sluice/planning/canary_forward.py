@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sluice.api.canary import OnPromotion, WriteBack
-from sluice.api.canary_status import CanaryPhase, CanaryStatus, ForwardRecord
+from sluice.api.canary_status import CanaryPhase, CanaryStatus, ForwardRecord, RolloutRecord
 from sluice.api.reasons import CanaryReason
 from sluice.planning.actions import Occurrence
 from sluice.planning.canary_actions import PutForward
@@ -47,9 +47,8 @@ def _rule(scene: CanaryScene) -> tuple[WriteBack, OnPromotion] | None:
 def _begun(scene: CanaryScene, status: CanaryStatus) -> ForwardRecord | None:
     """The record. One begins when a rollout has ended with its promotion, and not later: then the promotion is an old one."""
     record, rule, target = status.forward, _rule(scene), scene.target
-    newest = status.rollouts[-1] if status.rollouts else None
-    just_ended = newest is not None and len(status.rollouts) != len(scene.canary.status.rollouts)
-    if rule is None or target is None or newest is None or not just_ended:
+    newest, before = _newest(status), _newest(scene.canary.status)
+    if rule is None or target is None or newest is None or (before is not None and before.round == newest.round):
         return record
     if newest.outcome != "Promoted" or newest.again or status.phase is not CanaryPhase.STABLE:
         return record
@@ -59,6 +58,10 @@ def _begun(scene: CanaryScene, status: CanaryStatus) -> ForwardRecord | None:
         images=target.images,
         due=newest.ended_at + length(rule[1].soak, timedelta(0)),
     )
+
+
+def _newest(status: CanaryStatus) -> RolloutRecord | None:
+    return status.rollouts[-1] if status.rollouts else None
 
 
 def _next(scene: CanaryScene, status: CanaryStatus, record: ForwardRecord) -> tuple[ForwardRecord, PutForward | None]:

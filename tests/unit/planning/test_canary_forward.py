@@ -7,6 +7,7 @@ import pytest
 
 from sluice.api.canary_status import CanaryPhase as P
 from sluice.planning.canary_checks import check_canary
+from sluice.planning.canary_history import MAX_ROLLOUTS
 from sluice.planning.kustomize import Image
 from sluice.planning.verdicts import Outcome
 from tests.unit.planning.canary_world import World, canary_spec, commit_of
@@ -49,6 +50,17 @@ def test_after_the_soak_the_version_is_brought_on() -> None:
     assert "Normal Forwarded" in world.events
     world.settle()
     assert len(world.put_forward) == 1
+
+
+def test_a_full_list_of_rollouts_is_no_obstacle() -> None:
+    world = promoted()
+    world.status = world.status.model_copy(update={"rollouts": world.status.rollouts * MAX_ROLLOUTS})
+    world.git("v3")
+    world.run()
+    assert len(world.status.rollouts) == MAX_ROLLOUTS
+    world.advance(hours=2)
+    world.settle()
+    assert [action.wanted.revision for action in world.put_forward] == ["v3"]
 
 
 def test_what_the_spec_says_is_done() -> None:

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from dev.cluster.addons import argocd
+from dev.cluster.addons.git_server import PRIVATE, USER
 from dev.cluster.errors import ClusterError
 from dev.cluster.settings import Settings
 from tests.cluster.kit import OUTAGE_SECONDS, Manifest, Namespace
@@ -71,8 +72,11 @@ class ArgoCD:
 class Repository:
     """A Git repository of one test: a working tree, and what it is pushed to."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        self.url = f"{argocd.git_url(Settings.from_environment())}/{name}.git"
+    def __init__(self, name: str, folder: Path, *, password: str = "") -> None:
+        """With a password its name begins with `private-`, and it is pushed to with it."""
+        server = argocd.git_url(Settings.from_environment())
+        self.url = f"{server}/{PRIVATE if password else ''}{name}.git"
+        self._pushed_to = self.url.replace("http://", f"http://{USER}:{password}@") if password else self.url
         self.folder = folder / name
         self.folder.mkdir(parents=True)
         self.git("init", "--quiet", "--initial-branch=main")
@@ -112,12 +116,12 @@ class Repository:
         """Commit and push what is in the working tree. The commit's id."""
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "-m", message)
-        self.git("push", "--quiet", self.url, "main")
+        self.git("push", "--quiet", self._pushed_to, "main")
         return self.git("rev-parse", "HEAD")
 
     def heads(self) -> dict[str, str]:
         """The branches that are pushed, each with its newest commit."""
-        rows = [line.split() for line in self.git("ls-remote", "--heads", self.url).splitlines()]
+        rows = [line.split() for line in self.git("ls-remote", "--heads", self._pushed_to).splitlines()]
         return {ref.removeprefix("refs/heads/"): commit for commit, ref in rows}
 
 

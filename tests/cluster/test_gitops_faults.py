@@ -3,6 +3,7 @@
 Needs the add-ons argocd and gateway.
 """
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from dev.cluster.addons import argocd
+from dev.cluster.addons.git_server import USER
 from dev.cluster.settings import Settings
 from tests.cluster.argo import FEW, Application, Repository, application
+from tests.cluster.installation import ACCOUNT
 from tests.cluster.kit import HELD, Manifest, Namespace, pipeline, shell
 from tests.cluster.prometheus import Prometheus, prometheus
 from tests.cluster.shop import RESPECT, canary, evidence_of, shop, stands, target
@@ -219,6 +222,89 @@ def unknown(app: Application) -> str:
     status = app.compare(hard=True)
     rows = [row["message"] for row in status.get("conditions") or [] if row["type"] == "ComparisonError"]
     return rows[0] if rows and status["sync"]["status"] == "Unknown" else ""
+
+
+@pytest.fixture
+def private(namespace: Namespace, tmp_path: Path) -> Repository:
+    """A repository that needs a password."""
+    return Repository(namespace.name, tmp_path / "work", password=argocd.git_password(Settings.from_environment()))
+
+
+def test_a_wrong_credential_is_said_by_argo_cd_and_the_right_one_heals(
+    namespace: Namespace, private: Repository
+) -> None:
+    first = private.commit("Add the pipeline one", one=pipeline("one", shell("main")))
+    system = Namespace(argocd.NAMESPACE, namespace.kubeconfig)
+
+    def known(password: str) -> None:
+        """Tell Argo CD the credential."""
+        metadata = {"name": namespace.name, "labels": {"argocd.argoproj.io/secret-type": "repository"}}
+        said = {"type": "git", "url": private.url, "username": USER, "password": password}
+        system.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": said})
+
+    known("wrong")
+    try:
+        with application(namespace, private, "ServerSideApply=true") as app:
+            message = namespace.wait_for("the error", lambda: unknown(app), seconds=90)
+            assert "authentication" in message.lower() or "authorization" in message.lower()
+            known(argocd.git_password(Settings.from_environment()))
+            namespace.wait_for("the heal", lambda: not unknown(app), seconds=90)
+            app.synced(first)
+            problem = namespace.wait_for(
+                "the commit", lambda: namespace.get("pipeline", "one")["status"].get("revisionCommit")
+            )
+            assert (problem["id"], problem["author"]) == (first, "")
+            assert "authentication" in problem["problem"].lower()
+    finally:
+        system.kubectl("delete", "secret", namespace.name)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_operator_writes_back_with_a_credential_of_the_namespace_and_says_when_it_is_wrong(
+    namespace: Namespace, private: Repository, prom: Prometheus, right: bool
+) -> None:
+    password = argocd.git_password(Settings.from_environment()) if right else "wrong"
+    commits = [private.commit(f"Sell {word}", target=target(word)) for word in ("apples", "pears")]
+
+    def from_commit(word: str, commit: str) -> Manifest:
+        made = target(word)
+        made["metadata"]["annotations"] = {"sluice.dev/commit": commit, "sluice.dev/repository": private.url}
+        return made
+
+    credential = {"username": USER, "password": password}
+    rules = [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["pricing-git"], "verbs": ["get"]}]
+    namespace.apply(
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pricing-git"}, "stringData": credential},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "git"}, "rules": rules},
+    )
+    account = ACCOUNT.removeprefix("system:serviceaccount:")
+    namespace.kubectl("create", "rolebinding", "git", "--role=git", f"--serviceaccount={account}")
+    write_back = {
+        "repository": private.url,
+        "branch": "main",
+        "secret": {"name": "pricing-git"},
+        "onRollback": "Revert",
+    }
+    namespace.apply(
+        *shop(namespace),
+        *evidence_of(prom),
+        from_commit("apples", commits[0]),
+        canary(canary=SHORT, gates=[{"name": "slo"}], writeBack=write_back),
+    )
+    namespace.wait_for("the canary at rest", lambda: canary_status(namespace).get("phase") == "Stable")
+    namespace.apply(from_commit("pears", commits[1]))
+    namespace.wait_for("the step", lambda: canary_status(namespace).get("phase") == "Stepping")
+    prom.lines = "errors 0.5\n"
+
+    def written() -> Manifest | None:
+        record: Manifest = canary_status(namespace).get("writeBack") or {}
+        return record if record.get("state") in ("Pushed", "NotNeeded", "Failed") else None
+
+    record = namespace.wait_for("the end of the write-back", written)
+    assert (record["state"], len(private.heads())) == ("Pushed" if right else "Failed", 1), record
+    assert right or "authentication failed" in record["message"].lower()
+    assert private.heads()["main"] == (record["commit"] if right else commits[1])
+    assert password not in json.dumps(namespace.get("canary", "pricing"))
 
 
 # -- what goes --------------------------------------------------------------------------------------------------------

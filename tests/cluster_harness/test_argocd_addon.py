@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -53,7 +54,8 @@ def webhook() -> Iterator[Webhook]:
 
 @pytest.fixture
 def server(tmp_path: Path, webhook: Webhook) -> Iterator[GitServer]:
-    with GitServer("127.0.0.1", 0, tmp_path / "git", f"http://127.0.0.1:{webhook.server_port}/api/webhook") as made:
+    told = f"http://127.0.0.1:{webhook.server_port}/api/webhook"
+    with GitServer("127.0.0.1", 0, tmp_path / "git", told, "open sesame") as made:
         threading.Thread(target=made.serve_forever, daemon=True).start()
         yield made
         made.shutdown()
@@ -89,6 +91,16 @@ def test_the_first_push_makes_the_repository_and_what_was_pushed_can_be_cloned(
     git(work, "push", "--quiet", f"{server.url}/flights.git", "main")
     git(tmp_path, "clone", "--quiet", f"{server.url}/flights.git", "copy")
     assert (tmp_path / "copy" / "a.yaml").read_text() == "a: 1\n"
+
+
+def test_a_private_repository_needs_the_password(server: GitServer, work: Path) -> None:
+    for user in ("", "git:wrong@"):
+        url = f"{server.url}/private-flights.git".replace("http://", f"http://{user}")
+        command = ["git", "-c", "core.askPass=/bin/false", "-C", str(work), "push", "--quiet", url, "main"]
+        environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+        assert subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False).returncode
+    url = f"{server.url}/private-flights.git".replace("http://", "http://git:open%20sesame@")
+    git(work, "push", "--quiet", url, "main")
 
 
 def test_a_large_push_arrives_whole(server: GitServer, work: Path, tmp_path: Path) -> None:

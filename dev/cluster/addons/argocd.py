@@ -65,6 +65,11 @@ def git_folder(settings: Settings) -> Path:
     return _home(settings) / "git"
 
 
+def git_password(settings: Settings) -> str:
+    """The password of the user `git` for repositories `private-NAME`. Raises ClusterError where the add-on is not up."""
+    return _kept(_git_password_file(settings))
+
+
 def password(settings: Settings, account: str) -> str:
     """The password of one of ACCOUNTS. Raises ClusterError where the add-on is not up."""
     return _kept(_password_file(settings, account))
@@ -183,11 +188,14 @@ def _start(context: Context) -> None:
         start(name, [program, *common, *own], env=environment, reads=[context.cluster.kubeconfig])
     address = network.NODE_ADDRESS if context.cluster.name == "local" else "127.0.0.1"
     (home / "git-address").write_text(address)
+    if not _git_password_file(settings).exists():
+        _write_secret(_git_password_file(settings), secrets.token_urlsafe(24))
     start(
         "argocd-git",
         [
             *(sys.executable, _GIT_SERVER, address, str(ports.argocd_git), git_folder(settings)),
             f"{url(settings)}/api/webhook",
+            _git_password_file(settings),
         ],
         reads=[_GIT_SERVER, _GIT_HOOK],
     )
@@ -244,7 +252,10 @@ def _ask(settings: Settings, method: str, path: str, body: dict[str, Any], token
 
 
 def _keep(settings: Settings, account: str, text: str) -> None:
-    file = _password_file(settings, account)
+    _write_secret(_password_file(settings, account), text)
+
+
+def _write_secret(file: Path, text: str) -> None:
     file.touch(mode=0o600)
     file.write_text(text)
 
@@ -253,6 +264,10 @@ def _kept(file: Path) -> str:
     if not file.exists():
         raise ClusterError("the add-on argocd is not up: run `python3 -m dev.cluster up --addons argocd`")
     return file.read_text()
+
+
+def _git_password_file(settings: Settings) -> Path:
+    return _home(settings) / "git-password"
 
 
 def _password_file(settings: Settings, account: str) -> Path:

@@ -1,12 +1,15 @@
 """Git over HTTP for the add-on argocd: git's own `git http-backend` behind a small server. A program of its own, and of the
-standard library only: python3 git_server.py ADDRESS PORT FOLDER WEBHOOK
+standard library only: python3 git_server.py ADDRESS PORT FOLDER WEBHOOK PASSWORD_FILE
 
 A repository is made by the first push to `http://ADDRESS:PORT/NAME.git`. After each push its post-receive hook, which
-is git_hook.py, tells WEBHOOK. Whoever reaches ADDRESS may read and push: it is one that only this machine and its pods reach.
+is git_hook.py, tells WEBHOOK. Whoever reaches ADDRESS may read and push: it is one that only this machine and its pods reach. Names
+that begin with `private-` need the user `git` and the password of PASSWORD_FILE.
 """
 
 from __future__ import annotations
 
+import base64
+import hmac
 import os
 import re
 import subprocess
@@ -18,6 +21,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
+PRIVATE = "private-"
+USER = "git"
 BRANCH = "main"
 """The branch that HEAD of a new repository names."""
 _HOOK = Path(__file__).with_name("git_hook.py")
@@ -31,9 +36,10 @@ class GitServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: str, port: int, folder: Path, webhook: str) -> None:
+    def __init__(self, address: str, port: int, folder: Path, webhook: str, password: str = "") -> None:
         super().__init__((address, port), _Handler)
         self.folder = folder
+        self._password = password
         self._making = threading.Lock()
         hooks = folder.with_name(f"{folder.name}-hooks")
         hooks.mkdir(parents=True, exist_ok=True)
@@ -55,6 +61,11 @@ class GitServer(ThreadingHTTPServer):
             **{f"GIT_CONFIG_KEY_{number}": name for number, name in enumerate(settings)},
             **{f"GIT_CONFIG_VALUE_{number}": value for number, value in enumerate(settings.values())},
         }
+
+    def lets_in(self, name: str, authorization: str) -> bool:
+        """Whether a repository may be used by who says this in the header Authorization."""
+        asked = base64.b64encode(f"{USER}:{self._password}".encode()).decode()
+        return not name.startswith(PRIVATE) or hmac.compare_digest(authorization.encode(), f"Basic {asked}".encode())
 
     @property
     def url(self) -> str:
@@ -86,6 +97,12 @@ class _Handler(BaseHTTPRequestHandler):
         found = _PATH.fullmatch(unquote(url.path))
         if found is None or ".." in found["rest"]:
             self.send_error(404, "no such repository", "repositories are at /NAME.git; NAME has a-z, 0-9 and -")
+            return
+        if not self.server.lets_in(found["name"], self.headers.get("Authorization", "")):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+            self.send_header("Connection", "close")
+            self.end_headers()
             return
         if url.query == "service=git-receive-pack":
             self.server.make(found["name"])
@@ -146,9 +163,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(part)
 
 
-def main(address: str, port: str, folder: str, webhook: str) -> None:
+def main(address: str, port: str, folder: str, webhook: str, password_file: str) -> None:
     """Serve until it is ended."""
-    GitServer(address, int(port), Path(folder), webhook).serve_forever()
+    GitServer(address, int(port), Path(folder), webhook, Path(password_file).read_text()).serve_forever()
 
 
 if __name__ == "__main__":

@@ -67,7 +67,9 @@ def test_a_run_takes_its_pods_with_it(namespace: Namespace) -> None:
     _nothing_left(namespace, "pipelineruns,pods")
     status = namespace.wait_for(
         "the pipeline without runs",
-        lambda: next((row for row in [namespace.get("pipeline", "long")["status"]] if row["activeRuns"] == 0), None),
+        lambda: next(
+            (row for row in [namespace.get("pipeline", "long").get("status", {})] if row.get("activeRuns") == 0), None
+        ),
     )
     assert status["health"] == "Healthy"
 

@@ -251,7 +251,7 @@ def test_a_wrong_credential_is_said_by_argo_cd_and_the_right_one_heals(
             namespace.wait_for("the heal", lambda: not unknown(app), seconds=90)
             app.synced(first)
             problem = namespace.wait_for(
-                "the commit", lambda: namespace.get("pipeline", "one")["status"].get("revisionCommit")
+                "the commit", lambda: namespace.get("pipeline", "one").get("status", {}).get("revisionCommit")
             )
             assert (problem["id"], problem["author"]) == (first, "")
             assert "authentication" in problem["problem"].lower()

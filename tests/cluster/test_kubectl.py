@@ -21,7 +21,7 @@ def test_pipelines_and_runs_have_telling_columns(namespace: Namespace) -> None:
     namespace.ended(namespace.run("good"))
     namespace.wait_for(
         "the run in the pipeline's status",
-        lambda: namespace.get("pipeline", "good")["status"].get("lastRun", {}).get("phase") == "Succeeded",
+        lambda: namespace.get("pipeline", "good").get("status", {}).get("lastRun", {}).get("phase") == "Succeeded",
     )
 
     pipelines = namespace.kubectl("get", "pipelines").stdout

@@ -21,16 +21,23 @@ def test_nothing_is_written_for_a_minute(namespace: Namespace, operator: Install
     namespace.ended(namespace.run("done"))
     namespace.running(namespace.run("held"), "main")
     waiting = namespace.run("held", "waits")
-    namespace.wait_for("the queue", lambda: namespace.get("pipelinerun", waiting)["status"].get("reason") == "Queued")
+    namespace.wait_for("the queue", lambda: queued(namespace, waiting))
     for name, active in (("done", 0), ("held", 2)):
         namespace.wait_for(
             f"the last word on {name}",
-            lambda name=name, active=active: namespace.get("pipeline", name)["status"]["activeRuns"] == active,
+            lambda name=name, active=active: (
+                namespace.get("pipeline", name).get("status", {}).get("activeRuns") == active
+            ),
         )
     before = _steady(namespace, operator)
     begin = time.monotonic()
     namespace.wait_for("the end of the minute", lambda: time.monotonic() > begin + SECONDS, SECONDS + 30)
     assert _writes(namespace, operator) == before
+
+
+def queued(namespace: Namespace, run: str) -> bool:
+    """Whether a run waits for another."""
+    return (namespace.get("pipelinerun", run).get("status") or {}).get("reason") == "Queued"
 
 
 def _steady(namespace: Namespace, operator: Installation) -> Counter[str]:

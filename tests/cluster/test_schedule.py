@@ -98,7 +98,9 @@ def test_an_operator_that_was_down_at_the_tick_makes_the_run_once(namespace: Nam
     assert _end(runs[0]) == tick
     status = namespace.wait_for(
         "the next look",
-        lambda: next((row for row in [namespace.get("pipeline", "tick")["status"]] if row.get("lastTick")), None),
+        lambda: next(
+            (row for row in [namespace.get("pipeline", "tick").get("status", {})] if row.get("lastTick")), None
+        ),
     )
     assert _moment(status["lastTick"]) >= tick
     assert [_end(run) for run in _runs(namespace, 1)].count(tick) == 1

@@ -122,6 +122,7 @@ def plan_revert(wanted: RolledBack, branch: Sequence[Entry]) -> Revert | Found |
     for entry in later:
         if entry.reverts == culprit.id:
             return Found(entry.id, entry.ours)
+    came = _in_effect(came)
     if wanted.stable is not None and len(came) > 1:
         names = ", ".join(short(entry.id) for entry in came[:5])
         return Nothing(f"{len(came)} commits came with the revision ({names}): a person has to say which is at fault")
@@ -131,6 +132,16 @@ def plan_revert(wanted: RolledBack, branch: Sequence[Entry]) -> Revert | Found |
     if not culprit.parents:
         return Nothing(f"{short(culprit.id)} has no commit before it")
     return Revert(culprit.id, revert_message(wanted, culprit))
+
+
+def _in_effect(came: Sequence[Entry]) -> list[Entry]:
+    """Without commits that were taken back, and what took them back: a stable revision outlasts many such pairs. A revert that was
+    itself taken back is no such pair."""
+    taken = {entry.reverts for entry in came if entry.reverts}
+    ids = {entry.id for entry in came}
+    reverts = [entry for entry in came if entry.reverts in ids and entry.id not in taken]
+    gone = {entry.id for entry in reverts} | {entry.reverts for entry in reverts}
+    return [entry for entry in came if entry.id not in gone]
 
 
 def find_revert(commit: str, branch: Sequence[Entry]) -> str | None:

@@ -48,19 +48,23 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "push.gpgSign": "false",
     "safe.directory": "*",
 }
+_NO_CREDENTIAL: Final = (
+    "authentication failed",
+    "could not read username",
+    "could not read password",
+    "returned error: 401",
+)
+"""What git says, in lower case, where another credential may help."""
 _CAUSES: Final[tuple[tuple[type[GitError], tuple[str, ...]], ...]] = (
     (BadAddress, ("transport '", "is not allowed", "unable to find remote helper")),
     (Behind, ("fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref", "incorrect old value")),
     (
         Refused,
         (
-            "authentication failed",
+            *_NO_CREDENTIAL,
             "access denied",
-            "could not read username",
-            "could not read password",
             "permission denied",
             "host key verification failed",
-            "returned error: 401",
             "returned error: 403",
             "remote rejected",
             "the requested url returned error: 3",
@@ -201,6 +205,8 @@ class Runner:
         told = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "!"))] or lines[-1:]
         message = f"git {command} for {self.url}: {' '.join('; '.join(told).split())[:400]}"
         low = text.lower()
+        if any(sign in low for sign in _NO_CREDENTIAL):
+            message = f"the credential is missing, or the server does not accept it: {message}"
         for kind, signs in _CAUSES:
             if (kind is not Behind or command == "push") and any(sign in low for sign in signs):
                 return kind(message)

@@ -15,6 +15,7 @@ import pytest
 from tests.cluster.boundaries import Boundaries, between
 from tests.cluster.installation import Installation
 from tests.cluster.kit import OPERATOR_NAMESPACE, ROOT, Namespace
+from tests.cluster.prometheus import Prometheus, prometheus
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -62,6 +63,15 @@ def operator(kubeconfig: Path) -> Iterator[Installation]:
 def boundaries_of_module(kubeconfig: Path) -> Iterator[Boundaries]:
     """An operator that can be ended at its boundaries, for all tests of a module: to make and unmake it takes long."""
     with locked(), between(Installation(Namespace(OPERATOR_NAMESPACE, kubeconfig))) as made:
+        yield made
+
+
+@pytest.fixture
+def prom(namespace: Namespace, tmp_path: Path) -> Iterator[Prometheus]:
+    """A Prometheus of the test's own, with few `errors`: what the gate of `tests.cluster.shop` asks for."""
+    with prometheus(namespace, tmp_path) as made:
+        made.lines = "errors 0.002\n"
+        made.wait_for("errors", 0.002)
         yield made
 
 

@@ -18,6 +18,14 @@ def target(word: str) -> Manifest:
     return deployment
 
 
+def from_commit(word: str, commit: str, repository: str = "") -> Manifest:
+    """The same, saying itself which commit it is from, as without Argo CD."""
+    made = target(word)
+    stated = {"sluice.dev/commit": commit, "sluice.dev/repository": repository}
+    made["metadata"]["annotations"] = {key: text for key, text in stated.items() if text}
+    return made
+
+
 def canary(**spec: object) -> Manifest:
     """A Canary of one step; `spec` in the words of the manifest."""
     fields = {

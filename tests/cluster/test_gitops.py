@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster.argo import Application, ArgoCD, Refused, Repository, application
 from tests.cluster.kit import HELD, Manifest, Namespace, pipeline, shell
-from tests.cluster.prometheus import Prometheus, prometheus
+from tests.cluster.prometheus import Prometheus
 from tests.cluster.shop import RESPECT, canary, evidence_of, shop, stands, target
 
 pytestmark = [pytest.mark.argocd, pytest.mark.gateway]
@@ -351,13 +351,6 @@ def test_a_release_is_paused_resumed_aborted_tried_again_and_reverted(
     app.synced(back)
     app.shows("Canary", "pricing", "Healthy", seconds=120)
     app.is_healthy("Healthy")
-
-
-@pytest.fixture
-def prom(namespace: Namespace, tmp_path: Path) -> Iterator[Prometheus]:
-    with prometheus(namespace, tmp_path) as made:
-        made.lines = "errors 0.002\n"
-        yield made
 
 
 def test_a_bad_release_is_degraded_by_itself_and_a_good_one_healthy(

@@ -5,7 +5,6 @@ Needs the add-ons argocd and gateway.
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,21 +15,13 @@ from dev.cluster.settings import Settings
 from tests.cluster.argo import FEW, Application, Repository, application
 from tests.cluster.installation import ACCOUNT
 from tests.cluster.kit import HELD, Manifest, Namespace, pipeline, shell
-from tests.cluster.prometheus import Prometheus, prometheus
-from tests.cluster.shop import RESPECT, canary, evidence_of, shop, stands, target
+from tests.cluster.prometheus import Prometheus
+from tests.cluster.shop import RESPECT, canary, evidence_of, from_commit, shop, stands, target
 
 pytestmark = [pytest.mark.argocd, pytest.mark.gateway]
 
 LONG = {"steps": [{"weight": 50, "hold": "1h"}]}
 SHORT = {"steps": [{"weight": 50, "hold": "2s"}]}
-
-
-@pytest.fixture
-def prom(namespace: Namespace, tmp_path: Path) -> Iterator[Prometheus]:
-    with prometheus(namespace, tmp_path) as made:
-        made.lines = "errors 0.002\n"
-        made.wait_for("errors", 0.002)
-        yield made
 
 
 def refused(app: Application, commit: str, part: str) -> str:
@@ -237,11 +228,6 @@ def test_the_operator_writes_back_with_a_credential_of_the_namespace_and_says_wh
     password = argocd.git_password(Settings.from_environment()) if right else "wrong"
     commits = [private.commit(f"Sell {word}", target=target(word)) for word in ("apples", "pears")]
 
-    def from_commit(word: str, commit: str) -> Manifest:
-        made = target(word)
-        made["metadata"]["annotations"] = {"sluice.dev/commit": commit, "sluice.dev/repository": private.url}
-        return made
-
     credential = {"username": USER, "password": password}
     rules = [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["pricing-git"], "verbs": ["get"]}]
     namespace.apply(
@@ -259,11 +245,11 @@ def test_the_operator_writes_back_with_a_credential_of_the_namespace_and_says_wh
     namespace.apply(
         *shop(namespace),
         *evidence_of(prom),
-        from_commit("apples", commits[0]),
+        from_commit("apples", commits[0], private.url),
         canary(canary=SHORT, gates=[{"name": "slo"}], writeBack=write_back),
     )
     namespace.wait_for("the canary at rest", lambda: canary_status(namespace).get("phase") == "Stable")
-    namespace.apply(from_commit("pears", commits[1]))
+    namespace.apply(from_commit("pears", commits[1], private.url))
     namespace.wait_for("the step", lambda: canary_status(namespace).get("phase") == "Stepping")
     prom.lines = "errors 0.5\n"
 

@@ -1,7 +1,6 @@
 """What Argo CD says of states that do not come by in a release that goes well. Needs the add-ons argocd and gateway."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,13 @@ import pytest
 from tests.cluster.argo import Application, Repository, application
 from tests.cluster.installation import ACCOUNT
 from tests.cluster.kit import HELD, Manifest, Namespace, pipeline, shell
-from tests.cluster.prometheus import Prometheus, prometheus
+from tests.cluster.prometheus import Prometheus
 from tests.cluster.shop import RESPECT, canary, evidence_of, preview, shop, stands, target
 from tests.cluster.test_hooks import template
 
 pytestmark = [pytest.mark.argocd, pytest.mark.gateway]
 
 GOOD, BAD = "errors 0.002\n", "errors 0.5\n"
-
-
-@pytest.fixture
-def prom(namespace: Namespace, tmp_path: Path) -> Iterator[Prometheus]:
-    with prometheus(namespace, tmp_path) as made:
-        made.lines = GOOD
-        made.wait_for("errors", 0.002)
-        yield made
 
 
 def slow(word: str) -> Manifest:

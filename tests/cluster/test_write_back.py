@@ -12,20 +12,12 @@ import pytest
 
 from tests.cluster.argo import Repository, application
 from tests.cluster.kit import Manifest, Namespace, pipeline, shell
-from tests.cluster.prometheus import Prometheus, prometheus
-from tests.cluster.shop import RESPECT, canary, evidence_of, shop, target
+from tests.cluster.prometheus import Prometheus
+from tests.cluster.shop import RESPECT, canary, evidence_of, from_commit, shop, target
 
 pytestmark = [pytest.mark.argocd, pytest.mark.gateway]
 
 STEPS = {"steps": [{"weight": 50, "hold": "4s"}]}
-
-
-@pytest.fixture
-def prom(namespace: Namespace, tmp_path: Path) -> Iterator[Prometheus]:
-    with prometheus(namespace, tmp_path) as made:
-        made.lines = "errors 0.002\n"
-        made.wait_for("errors", 0.002)
-        yield made
 
 
 def status(namespace: Namespace) -> Manifest:
@@ -154,22 +146,17 @@ def test_a_revert_is_put_on_a_branch_for_a_person(namespace: Namespace, tmp_path
     """Without Argo CD: the target itself says which commit it is from."""
     repository = Repository(namespace.name, tmp_path / "work")
 
-    def labelled(word: str, commit: str) -> Manifest:
-        made = target(word)
-        made["metadata"]["annotations"] = {"sluice.dev/commit": commit, "sluice.dev/repository": repository.url}
-        return made
-
     good = repository.commit("Sell apples", target=target("apples"))
     write_back = {"branch": "main", "onRollback": "RevertBranch"}
     namespace.apply(
         *shop(namespace),
         *evidence_of(prom),
-        labelled("apples", good),
+        from_commit("apples", good, repository.url),
         canary(canary=STEPS, gates=[{"name": "slo"}], writeBack=write_back),
     )
     phase_is(namespace, "Stable")
     bad = repository.commit("Sell pears", target=target("pears"))
-    namespace.apply(labelled("pears", bad))
+    namespace.apply(from_commit("pears", bad, repository.url))
     phase_is(namespace, "Stepping")
     prom.lines = "errors 0.5\n"
     record = written(namespace)
@@ -242,20 +229,15 @@ def test_what_cannot_be_written_back_is_said_and_the_rollback_is_done(
     asked = url.format(url=repository.url.removesuffix(".git"))
     commits = [repository.commit(f"Sell {word}", target=target(word)) for word in ("apples", "pears")]
 
-    def labelled(word: str, commit: str) -> Manifest:
-        made = target(word)
-        made["metadata"]["annotations"] = {"sluice.dev/commit": commit}
-        return made
-
     write_back = {"repository": asked, "branch": "main", "onRollback": "Revert"}
     namespace.apply(
         *shop(namespace),
         *evidence_of(prom),
-        labelled("apples", commits[0]),
+        from_commit("apples", commits[0]),
         canary(canary=STEPS, gates=[{"name": "slo"}], writeBack=write_back),
     )
     phase_is(namespace, "Stable")
-    namespace.apply(labelled("pears", commits[1]))
+    namespace.apply(from_commit("pears", commits[1]))
     phase_is(namespace, "Stepping")
     prom.lines = "errors 0.5\n"
     phase_is(namespace, "Failed")

@@ -1,17 +1,13 @@
 """An API server on the loopback address that answers lists, and the program against it."""
 
-import asyncio
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
 from aiohttp import web
 
+from tests.unit.cli.program import program
 from tests.unit.kube.loopback_api import Loopback, status_object
 
-ROOT = Path(__file__).resolve().parents[3]
 CANARIES = "/apis/sluice.dev/v1alpha1/canaries"
 PIPELINES = "/apis/sluice.dev/v1alpha1/datapipelines"
 DEPLOYMENTS = "/apis/apps/v1/deployments"
@@ -46,24 +42,4 @@ class Lists(Loopback):
 
 async def sluice(api: Lists, folder: Path, *arguments: str) -> tuple[int, str, str]:
     """(exit code, stdout, stderr) of the program, which is in namespace data and in UTC."""
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u", "namespace": "data"}}],
-        "clusters": [{"name": "c", "cluster": {"server": api.url}}],
-        "users": [{"name": "u", "user": {}}],
-    }
-    file = folder / "kubeconfig"
-    file.write_text(yaml.safe_dump(config))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "sluice.cli.main", *arguments),
-        cwd=ROOT,
-        env={**os.environ, "KUBECONFIG": str(file), "PYTHONPATH": "operator", "TZ": "UTC"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    return await program(api.url, folder, *arguments, TZ="UTC")

@@ -1,43 +1,20 @@
 """The verbs of `sluice canary` as a program, against an API server on the loopback address."""
 
-import asyncio
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from sluice.api.canary_status import CanaryPhase as P
 from tests.unit.cli.canaries import NAME, CanaryCluster
+from tests.unit.cli.program import program
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 async def sluice(cluster: CanaryCluster, folder: Path, *arguments: str) -> tuple[int, str, str]:
     """(exit code, stdout, stderr)"""
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u", "namespace": "data"}}],
-        "clusters": [{"name": "c", "cluster": {"server": cluster.url}}],
-        "users": [{"name": "u", "user": {}}],
-    }
-    file = folder / "kubeconfig"
-    file.write_text(yaml.safe_dump(config))
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "sluice.cli.main", "canary", *arguments),
-        cwd=ROOT,
-        env={**os.environ, "KUBECONFIG": str(file), "PYTHONPATH": "operator"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    return await program(cluster.url, folder, "canary", *arguments)
 
 
 async def test_a_request_that_is_accepted_and_one_that_is_refused(tmp_path: Path) -> None:

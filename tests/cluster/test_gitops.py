@@ -1,11 +1,13 @@
 """A commit is all it takes: Argo CD applies it, and says what became of it. Needs the add-ons argocd and gateway."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from sluice.api.names import ANNOTATION_CONTROL
 from tests.cluster.argo import Application, ArgoCD, Refused, Repository, application
 from tests.cluster.kit import HELD, Manifest, Namespace, pipeline, shell
 from tests.cluster.prometheus import Prometheus
@@ -320,6 +322,8 @@ def test_who_ran_an_action_is_said_by_argo_cd(shopping: tuple[Application, Repos
     event = namespace.event("pricing", "ResourceActionRan")
     assert event["message"] == "admin ran action pause"
     assert event["involvedObject"]["kind"] == "Canary"
+    request = namespace.get("canary", "pricing")["metadata"]["annotations"][ANNOTATION_CONTROL]
+    assert re.fullmatch(r"pause:argocd-\d{10}-\d+", request), "what tells it from another within the second"
 
 
 def test_a_release_is_paused_resumed_aborted_tried_again_and_reverted(

@@ -70,6 +70,17 @@ def test_an_action_writes_a_request_that_the_operator_understands_and_nothing_el
     assert re.fullmatch(r"\w+:argocd-\d{10}", text)
 
 
+def test_an_action_that_is_run_twice_within_a_second_makes_two_requests(engine: Engine) -> None:
+    item = CASES.canary(CanaryPhase.STEPPING, "in step 1", weight=5)
+    item["metadata"]["resourceVersion"] = "41"
+    first = engine.run(item, "promote")[1]["metadata"]
+    assert re.fullmatch(r"promote:argocd-\d{10}-41", first["annotations"][ANNOTATION_CONTROL])
+    assert isinstance(requested(first["annotations"][ANNOTATION_CONTROL], None), ControlRequest)
+    item["metadata"] = {**first, "resourceVersion": "42"}
+    second = engine.run(item, "promote")[1]["metadata"]
+    assert re.fullmatch(r"promote:argocd-\d{10}-42", second["annotations"][ANNOTATION_CONTROL])
+
+
 def test_an_action_leaves_other_annotations_alone(engine: Engine) -> None:
     before = CASES.canary(CanaryPhase.STEPPING)
     before["metadata"]["annotations"] = {"team": "shop", ANNOTATION_CONTROL: "pause:1"}

@@ -30,7 +30,7 @@ def test_pipelines_and_runs_have_telling_columns(namespace: Namespace) -> None:
     ]  # fmt: skip
     row = re.split(r" {2,}", pipelines.splitlines()[1])
     assert row[:6] == ["good", "0 6 * * * Asia/Kolkata", "Healthy", "good-run", "Succeeded", "0"]
-    assert (row[6][10:], row[7]) == ("T00:30:00Z", "1")
+    assert (row[6][10:], row[7]) == (" 06:00 IST", "1")
 
     runs = namespace.kubectl("get", "pipelineruns").stdout
     assert headers(runs) == ["NAME", "PIPELINE", "PHASE", "PROGRESS", "INTERVAL", "DURATION", "REASON", "AGE"]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 import shutil
 import sys
@@ -120,7 +121,7 @@ def _module() -> Path:
 
 
 def _start(context: Context) -> None:
-    settings, ports, start = context.settings, context.settings.ports, context.processes.start
+    settings, start = context.settings, context.processes.start
     home = _home(settings)
     home.mkdir(mode=0o700, exist_ok=True)
     for name in ("tls", "ssh", "gpg", "tmp", "redis"):
@@ -131,17 +132,28 @@ def _start(context: Context) -> None:
     start(
         "argocd-redis",
         [
-            *(redis, "--bind", "127.0.0.1", "--port", str(ports.argocd_redis), "--dir", home / "redis"),
+            *(redis, "--bind", "127.0.0.1", "--port", str(settings.ports.argocd_redis), "--dir", home / "redis"),
             *("--save", "", "--appendonly", "no", "--daemonize", "no"),
         ],
     )
-    environment = {
-        "KUBECONFIG": str(context.cluster.kubeconfig),
+    kubeconfig = context.cluster.kubeconfig
+    for name, flags in _flags(settings).items():
+        program = context.toolbox.path("argocd", name)
+        start(name, [program, *flags], env=_environment(home, kubeconfig, program.parent), reads=[kubeconfig])
+    _start_git_server(context)
+
+
+def _environment(home: Path, kubeconfig: Path, programs: Path) -> dict[str, str]:
+    return {
+        "KUBECONFIG": str(kubeconfig),
         "ARGOCD_FAKE_IN_CLUSTER": "true",
         "ARGOCD_GPG_ENABLED": "false",
         "ARGOCD_TLS_DATA_PATH": str(home / "tls"),
         "ARGOCD_SSH_DATA_PATH": str(home / "ssh"),
         "ARGOCD_GNUPGHOME": str(home / "gpg"),
+        # Git asks the program `argocd` for a user and a password, and that asks the server that it works for here.
+        "PATH": os.pathsep.join((str(programs), packages.search_path())),
+        "ARGOCD_ASK_PASS_SOCK": str(home / "tmp" / "ask-pass.sock"),
         # A commit is told by the webhook. This is how soon it is found when that fails.
         "ARGOCD_RECONCILIATION_TIMEOUT": "30s",
         "ARGOCD_RECONCILIATION_JITTER": "0s",
@@ -149,10 +161,16 @@ def _start(context: Context) -> None:
         "HOME": str(home),
         "TMPDIR": str(home / "tmp"),
     }
+
+
+def _flags(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Of each program of Argo CD."""
+    ports = settings.ports
     common = ("--loglevel=warn", "--logformat=text", f"--redis=127.0.0.1:{ports.argocd_redis}")
-    repo_server = (f"--repo-server=127.0.0.1:{ports.argocd_repo}", "--repo-server-plaintext")
-    flags: dict[str, tuple[str, ...]] = {
+    client = (*common, f"--repo-server=127.0.0.1:{ports.argocd_repo}", "--repo-server-plaintext")
+    return {
         "argocd-repo-server": (
+            *common,
             "--disable-tls",
             "--address=127.0.0.1",
             f"--port={ports.argocd_repo}",
@@ -160,7 +178,7 @@ def _start(context: Context) -> None:
             f"--metrics-port={ports.argocd_repo_metrics}",
         ),
         "argocd-application-controller": (
-            *repo_server,
+            *client,
             f"--namespace={NAMESPACE}",
             f"--metrics-port={ports.argocd_controller_metrics}",
             # Without it the health of single objects is not in the status of an Application.
@@ -173,27 +191,28 @@ def _start(context: Context) -> None:
             "--self-heal-backoff-cap-seconds=1",
         ),
         "argocd-server": (
-            *repo_server,
+            *client,
             f"--namespace={NAMESPACE}",
             "--insecure",
             "--address=127.0.0.1",
             f"--port={ports.argocd}",
             "--metrics-address=127.0.0.1",
             f"--metrics-port={ports.argocd_metrics}",
-            f"--staticassets={home / 'tmp'}",
+            f"--staticassets={_home(settings) / 'tmp'}",
         ),
     }
-    for name, own in flags.items():
-        program = context.toolbox.path("argocd", name)
-        start(name, [program, *common, *own], env=environment, reads=[context.cluster.kubeconfig])
+
+
+def _start_git_server(context: Context) -> None:
+    settings = context.settings
     address = network.NODE_ADDRESS if context.cluster.name == "local" else "127.0.0.1"
-    (home / "git-address").write_text(address)
+    (_home(settings) / "git-address").write_text(address)
     if not _git_password_file(settings).exists():
         _write_secret(_git_password_file(settings), secrets.token_urlsafe(24))
-    start(
+    context.processes.start(
         "argocd-git",
         [
-            *(sys.executable, _GIT_SERVER, address, str(ports.argocd_git), git_folder(settings)),
+            *(sys.executable, _GIT_SERVER, address, str(settings.ports.argocd_git), git_folder(settings)),
             f"{url(settings)}/api/webhook",
             _git_password_file(settings),
         ],

@@ -209,7 +209,7 @@ class CanaryStatus(StatusModel):
     round: int = Field(default=0, description="How often a revision has been tried; part of the hooks' keys.")
     plan: str | None = Field(default=None, description="Hash of the part of the spec that the rollout follows.")
     step: int | None = Field(default=None, description="Index of the current step, from 0.")
-    progress: str | None = Field(default=None, description="Number of the step / steps in all.")
+    progress: str | None = Field(default=None, description="Number of the step / steps in all, of the newest rollout.")
     weight: int = Field(default=0, description="Weight of the candidate that was asked for, in percent.")
     matched: Literal[True] | None = Field(
         default=None, description="True: requests that spec.canary.match tells apart were asked to go to the candidate."
@@ -225,7 +225,9 @@ class CanaryStatus(StatusModel):
     )
     finished_at: Time | None = Field(default=None, description="When the newest rollout ended.")
     stage: int = Field(default=0, description="Number of the stretch that evidence is gathered for.")
-    verdict: str | None = Field(default=None, description="What the gates come to together.")
+    verdict: str | None = Field(
+        default=None, description="What the gates come to together; at rest, what they came to in the newest rollout."
+    )
     gates: tuple[CanaryGate, ...] = Field(
         default=(), exclude_if=_empty, description="The gates of the stage.", json_schema_extra=list_map()
     )

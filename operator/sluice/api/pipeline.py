@@ -377,6 +377,9 @@ class DataPipelineStatus(StatusModel):
         default=None, description="The newest tick that was dealt with, or when the schedule began."
     )
     next_run: Time | None = Field(default=None, description="The next tick.")
+    next: str | None = Field(
+        default=None, description="The same on the clock of the schedule's zone, or why there is none."
+    )
     active_runs: int = Field(default=0, description="Runs that have not ended.")
     last_run: LastRun | None = Field(default=None, description="The newest run.")
     deliveries: tuple[Delivery, ...] = Field(

@@ -95,7 +95,7 @@ def _lines(state: CanaryState, now: datetime, zone: tzinfo | None) -> Iterator[T
 def _head(state: CanaryState, now: datetime) -> Text:
     status = state.status
     head = Text.assemble((state.name, "bold"), "  ", (str(status.phase), _style(status.phase)))
-    if status.progress:
+    if status.step is not None:
         head.append(f"  step {status.progress}")
     if status.started_at is not None:
         head.append(f"  {format_duration((status.finished_at or now) - status.started_at)}")
@@ -214,7 +214,7 @@ def _columns(rows: Sequence[tuple[str, str, str]], indent: int = 4) -> Iterator[
 
 def standing(status: CanaryStatus) -> str:
     """Phase, step and weight in a few words."""
-    step = f"step {status.progress}" if status.progress else None
+    step = f"step {status.progress}" if status.step is not None else None
     given = _given(status) if status.weight or status.matched or status.mirror else ()
     paused = "paused" if status.paused is not None else None
     return ", ".join(part for part in (str(status.phase), step, *given, paused) if part)

@@ -41,6 +41,9 @@ _TOLD: dict[CanaryPhase, Literal["Normal", "Warning"]] = {
 """Phases that an Event tells of as they begin, with its type."""
 
 
+NO_STEPS = "-"
+"""What stands for the step of a canary that has none, as in blue-green."""
+_AT_REST = (CanaryPhase.STABLE, CanaryPhase.FAILED, CanaryPhase.LEAVING, CanaryPhase.GONE)
 LASTING = timedelta(minutes=1)
 """A stage that ends sooner is not worth a write for its verdict."""
 
@@ -71,7 +74,7 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     status = _worded(scene, status, moment, doing, evidence.missing)
     if evidence.gates and worth_writing(before.gates, evidence, lasts=_lasts(moment)):
         status = status.model_copy(update={"gates": evidence.gates, "verdict": evidence.verdict})
-    elif status.stage != before.stage:
+    elif status.stage != before.stage and status.phase not in _AT_REST:
         status = status.model_copy(update={"verdict": None})  # of the new stage nothing is known yet
     status = joined(scene, with_commits(scene, with_first_requests(status, scene.now)))
     writing = write_back(scene, status)
@@ -171,18 +174,26 @@ def _worded(scene: CanaryScene, status: CanaryStatus, moment: Moment, doing: Doi
         # The reason turns with the alert, so that a short gap does not look like trouble.
         reason = CanaryReason.NO_EVIDENCE if status.alerted_at is not None else reason
         message = f"held, no evidence from {missing}; {message}"
-    steps = len(moment.steps)
     update = {
         "observed_generation": scene.canary.generation,
         "reason": reason,
         "message": message or None,
-        "progress": f"{(status.step or 0) + 1}/{steps}" if status.step is not None and steps else None,
+        "progress": _step_of_steps(status, len(moment.steps)),
     }
     status = status.model_copy(update=update)
     conditions = set_conditions(
         status.conditions, _conditions(scene, status, reason, message), scene.canary.generation, scene.now
     )
     return status.model_copy(update={"conditions": conditions})
+
+
+def _step_of_steps(status: CanaryStatus, steps: int) -> str:
+    """The step / steps in all. At rest: how far the newest rollout came."""
+    if status.step is not None and steps:
+        return f"{status.step + 1}/{steps}"
+    if status.phase in _AT_REST and status.progress is not None:
+        return status.progress
+    return f"0/{steps}" if steps else NO_STEPS
 
 
 def _conditions(

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from sluice.api.base import Json
 from sluice.api.canary import Analysis, GateUse
-from sluice.api.canary_status import CanaryGate, CanaryPhase, JudgedBy
+from sluice.api.canary_status import CanaryGate, CanaryPhase, CanaryStatus, JudgedBy
 from sluice.api.gate import Check
 from sluice.api.run import CheckTally
 from sluice.planning.actions import Subject, TakeLook
@@ -29,6 +29,7 @@ from sluice.planning.verdicts import (
     Tally,
     combine,
     decide,
+    worst,
 )
 from sluice.planning.views import GateView
 
@@ -136,6 +137,13 @@ def judged(before: Sequence[JudgedBy], gates: Sequence[CanaryGate], now: datetim
             name=gate.name, uid=gate.uid, verdict=gate.verdict, message=gate.message, worst_check=failed, at=now
         )
     return tuple(rows.values())
+
+
+def came_to(status: CanaryStatus) -> str | None:
+    """The worst that the gates came to in the newest rollout; None where it was judged by none."""
+    began = status.started_at
+    known = [Outcome(row.verdict) for row in status.judged if began is not None and row.at >= began]
+    return str(worst(*known)) if known else None
 
 
 def _warmup(moment: Moment) -> timedelta:

@@ -6,6 +6,7 @@ it is decided on its branch as it is then (`forwarding`).
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 
 from sluice.api.canary import OnPromotion, WriteBack
 from sluice.api.canary_status import CanaryPhase, CanaryStatus, ForwardRecord, RolloutRecord
@@ -13,9 +14,11 @@ from sluice.api.reasons import CanaryReason
 from sluice.planning.actions import Occurrence
 from sluice.planning.canary_actions import PutForward
 from sluice.planning.canary_scene import CanaryScene, length
-from sluice.planning.canary_write_back import heard, noted
+from sluice.planning.canary_write_back import Reasons, heard, noted, told
 from sluice.planning.forwarding import Promoted
 from sluice.planning.kustomize import Image
+
+_REASONS: Final = Reasons(CanaryReason.FORWARDED, CanaryReason.FORWARD_NOT_NEEDED, CanaryReason.FORWARD_FAILED)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ def forward(scene: CanaryScene, status: CanaryStatus) -> Forwarding:
     record, action = _next(scene, status, record)
     wake_at = record.due if record.state == "Soaking" and scene.now < record.due else None
     changed = status.model_copy(update={"forward": record})
-    return Forwarding(changed, (action,) if action is not None else (), _told(record), wake_at)
+    return Forwarding(
+        changed, (action,) if action is not None else (), told(scene.canary.status.forward, record, _REASONS), wake_at
+    )
 
 
 def _rule(scene: CanaryScene) -> tuple[WriteBack, OnPromotion] | None:
@@ -109,15 +114,3 @@ def _ordered(
         wanted=wanted_there,
     )
     return record, action
-
-
-def _told(record: ForwardRecord) -> tuple[Occurrence, ...]:
-    match record.state:
-        case "Pushed":
-            return (Occurrence("Normal", CanaryReason.FORWARDED, record.message),)
-        case "NotNeeded":
-            return (Occurrence("Normal", CanaryReason.FORWARD_NOT_NEEDED, record.message),)
-        case "Failed":
-            return (Occurrence("Warning", CanaryReason.FORWARD_FAILED, record.message),)
-        case _:
-            return ()

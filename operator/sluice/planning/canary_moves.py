@@ -5,7 +5,7 @@ from typing import Any
 
 from sluice.api.canary_status import CanaryPhase as P
 from sluice.api.canary_status import CanaryStatus, FailedRevision, LastMove, PastRevision, RouteRecord
-from sluice.planning.canary_evidence import JUDGED, Evidence, fresh, judged
+from sluice.planning.canary_evidence import JUDGED, Evidence, came_to, fresh, judged
 from sluice.planning.canary_guards import Cause
 from sluice.planning.canary_scene import Moment, plan_hash
 from sluice.planning.canary_transitions import Transition
@@ -56,7 +56,7 @@ def _to_rest(moment: Moment, cause: Cause) -> dict[str, Any]:
         "gates": (),
         "hooks": (),
         "routes": (),
-        "verdict": None,
+        "verdict": came_to(moment.status),
         "in_full": None,
     }
     if moment.phase is not P.WAITING:

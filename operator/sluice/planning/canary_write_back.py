@@ -5,22 +5,36 @@ decided that it is looked at at all, how often it is tried, and what is told.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from datetime import timedelta
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sluice.api.canary import WriteBack
-from sluice.api.canary_status import CanaryPhase, CanaryStatus, GitRecord, WriteBackRecord
+from sluice.api.canary_status import CanaryPhase, CanaryStatus, ForwardRecord, GitRecord, WriteBackRecord
 from sluice.api.reasons import CanaryReason
 from sluice.planning.actions import Occurrence
 from sluice.planning.canary_actions import TakeBack
 from sluice.planning.canary_scene import CanaryScene, WriteBackResult
 from sluice.planning.write_back import RolledBack
 
-ATTEMPTS: Final = 5
-"""How often it is tried when the repository cannot be reached."""
+ATTEMPTS: Final = 16
+"""How often it is tried when the repository cannot be reached, or is not there: for an hour or so, by `wait`."""
+FIRST_WAIT: Final = timedelta(seconds=5)
+LONGEST_WAIT: Final = timedelta(minutes=5)
 MAX_MESSAGE: Final = 300
 RecordT = TypeVar("RecordT", bound=GitRecord)
 _WRITES: Final = (CanaryPhase.ROLLING_BACK, CanaryPhase.FAILED)
 """Phases in which Git states a revision that has failed."""
+
+
+class Reasons(NamedTuple):
+    """What is told of work in Git, by how it ends."""
+
+    pushed: CanaryReason
+    not_needed: CanaryReason
+    failed: CanaryReason
+
+
+_REASONS: Final = Reasons(CanaryReason.WRITTEN_BACK, CanaryReason.WRITE_BACK_NOT_NEEDED, CanaryReason.WRITE_BACK_FAILED)
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,9 @@ def write_back(scene: CanaryScene, status: CanaryStatus) -> Writing:
         return Writing(status)
     record, action = _next(scene, status, record)
     changed = status.model_copy(update={"write_back": record})
-    return Writing(changed, (action,) if action is not None else (), _told(record))
+    return Writing(
+        changed, (action,) if action is not None else (), told(scene.canary.status.write_back, record, _REASONS)
+    )
 
 
 def _rule(scene: CanaryScene) -> WriteBack | None:
@@ -131,13 +147,25 @@ def noted(record: RecordT, **update: Any) -> RecordT:
     return record.model_copy(update={**update, "message": message})
 
 
-def _told(record: WriteBackRecord) -> tuple[Occurrence, ...]:
+def wait(attempt: int) -> timedelta:
+    """How long the attempt of this number waits before it begins: nothing, 5 s, four times as much each time up to 5 minutes."""
+    if attempt <= 1:
+        return timedelta(0)
+    return min(FIRST_WAIT * 4.0 ** min(attempt - 2, 8), LONGEST_WAIT)
+
+
+def told(before: GitRecord | None, record: WriteBackRecord | ForwardRecord, reasons: Reasons) -> tuple[Occurrence, ...]:
+    """The Event of how the work ended, and one when the first attempt comes to nothing: a person may be able to help."""
     match record.state:
         case "Pushed":
-            return (Occurrence("Normal", CanaryReason.WRITTEN_BACK, record.message),)
+            return (Occurrence("Normal", reasons.pushed, record.message),)
         case "NotNeeded":
-            return (Occurrence("Normal", CanaryReason.WRITE_BACK_NOT_NEEDED, record.message),)
+            return (Occurrence("Normal", reasons.not_needed, record.message),)
         case "Failed":
-            return (Occurrence("Warning", CanaryReason.WRITE_BACK_FAILED, record.message),)
+            return (Occurrence("Warning", reasons.failed, record.message),)
+        case "Pending" if record.attempt == 2 and (
+            before is None or before.attempt < 2 or before.round != record.round
+        ):
+            return (Occurrence("Warning", reasons.failed, f"tried again for an hour: {record.message}"),)
         case _:
             return ()

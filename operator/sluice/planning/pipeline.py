@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from sluice.api import names
 from sluice.api.base import ConditionStatus, Time, set_conditions
@@ -31,6 +32,8 @@ from sluice.planning.views import PipelineView, RevisionView, RunView
 
 BY_HAND = "by hand"
 """What stands for a schedule in the status of a pipeline that has none."""
+INVALID, SUSPENDED, OVER = "invalid", "suspended", "over"
+"""What stands for the next run of one that cannot be run, that is not to be, and whose schedule has ended."""
 KEEP_RUNS = 10
 KEEP_REVISIONS = 10
 CATCH_UP_LIMIT = 100
@@ -86,6 +89,7 @@ def plan_pipeline(scene: PipelineScene) -> PipelinePlan:
             "schedule": _in_words(pipeline.spec.schedule),
             "last_tick": due.last_tick,
             "next_run": following,
+            "next": _next_in_words(pipeline.spec.schedule, following),
         }
     )
     status = _with_runs(scene, status, {action.name for action in retention if isinstance(action, DeleteRun)})
@@ -102,7 +106,7 @@ def plan_pipeline(scene: PipelineScene) -> PipelinePlan:
 
 def _invalid(scene: PipelineScene, problem: str) -> PipelinePlan:
     """Admission was off or older than the rule. The last valid revision stays; nothing starts."""
-    status = scene.pipeline.status.model_copy(update={"next_run": None})
+    status = scene.pipeline.status.model_copy(update={"next_run": None, "next": INVALID})
     status = _with_runs(scene, status, set())
     before = scene.pipeline.status.conditions
     wanted: dict[str, tuple[ConditionStatus, str, str]] = {
@@ -237,6 +241,14 @@ def _catch_up(schedule: Schedule, ticks: list[datetime], now: datetime) -> tuple
 
 def _next(schedule: Schedule | None, now: datetime) -> datetime | None:
     return None if schedule is None or schedule.suspend else next_tick(schedule, now)
+
+
+def _next_in_words(schedule: Schedule | None, following: datetime | None) -> str:
+    if schedule is None:
+        return BY_HAND
+    if following is None:
+        return SUSPENDED if schedule.suspend else OVER
+    return f"{following.astimezone(ZoneInfo(schedule.time_zone)):%Y-%m-%d %H:%M %Z}"
 
 
 def _in_words(schedule: Schedule | None) -> str | None:

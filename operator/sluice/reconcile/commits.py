@@ -18,7 +18,7 @@ from sluice.api.commits import CommitRecord
 from sluice.git.addresses import PROTOCOLS, is_within, same_repository
 from sluice.git.clones import Clones
 from sluice.git.credentials import NO_CREDENTIAL, Credential
-from sluice.git.errors import BadAddress, Behind, GitError, TooSlow, Unreachable
+from sluice.git.errors import BadAddress, Behind, GitError, NotThere, TooSlow, Unreachable
 from sluice.git.process import Limits
 from sluice.git.pushing import Outcome, Place
 from sluice.git.putting_forward import ForwardOrder, put_forward
@@ -29,14 +29,13 @@ from sluice.kube.errors import KubeError
 from sluice.kube.resources import APPLICATIONS, SECRETS
 from sluice.planning.canary_actions import GitWork, PutForward, TakeBack
 from sluice.planning.canary_scene import WriteBackResult
+from sluice.planning.canary_write_back import wait
 from sluice.planning.origins import Applied, Origin, ReadCommit, StatedOrigin, application_of, applied, is_commit
 from sluice.reconcile.queue import Key
 from sluice.telemetry.logs import get_logger
 
 READ_PAUSES: Final = (2.0, 10.0)
 """Seconds before the second and the third attempt to read."""
-FIRST_WAIT: Final = 5.0
-"""Seconds before the second attempt to take a commit back; four times as many before each further one."""
 REMEMBERED: Final = 16
 """Revisions whose commits are remembered for each object. The planner has put older ones into its status."""
 SHOWN: Final = 300
@@ -219,8 +218,8 @@ class Commits:
     # -- what is pushed ----------------------------------------------------------------------------------
 
     async def _write(self, key: Key, uid: str, action: TakeBack | PutForward) -> None:
-        if action.attempt > 1:
-            await self._clock.sleep(FIRST_WAIT * 4.0 ** (action.attempt - 2))
+        if pause := wait(action.attempt).total_seconds():
+            await self._clock.sleep(pause)
         result, place = await self._pushed(key, action), (uid, type(action))
         if self._written.get(place) != WriteBackResult(action.round, action.attempt, "Running"):
             return  # forgotten, or a later attempt is under way
@@ -247,7 +246,7 @@ class Commits:
             credential = await self._credential(key.namespace, action.secret)
             place = Place(repository=action.repository, branch=action.branch, aside=action.aside, credential=credential)
             done = await self._in_thread(partial(self._ordered, place, action))
-        except PASSING as error:
+        except (*PASSING, NotThere) as error:
             return answer("Again", None, str(error))
         except GitError as error:
             return answer("Failed", None, str(error))

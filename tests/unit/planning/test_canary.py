@@ -71,6 +71,39 @@ def test_a_good_version_is_let_in_step_by_step_and_the_target_ends_as_git_says(f
     assert all(count == 1 for count in world.hook_effects.values())
 
 
+def columns(world: World) -> tuple[str | None, str | None]:
+    return world.status.progress, world.status.verdict
+
+
+def test_the_columns_of_a_canary_at_rest_tell_how_its_newest_rollout_went() -> None:
+    world = started()
+    assert columns(world) == ("0/2", None)
+    world.git("v2")
+    world.run(until=P.PREPARING)
+    assert columns(world) == ("0/2", None)
+    world.run()
+    assert (world.status.phase, *columns(world)) == (P.STABLE, "2/2", "Pass")
+    world.metric = Outcome.FAIL
+    world.git("v3")
+    world.run()
+    assert (world.status.phase, *columns(world)) == (P.FAILED, "1/2", "Fail")
+    world.git("v2")
+    world.run()
+    assert (world.status.phase, *columns(world)) == (P.STABLE, "1/2", "Fail")
+    world.metric = Outcome.PASS
+    world.git("v4")
+    world.run(until=P.PREPARING)
+    assert columns(world) == ("0/2", None)
+
+
+def test_the_step_of_a_blue_green_release_is_none() -> None:
+    world = started(**BLUE_GREEN)
+    assert columns(world) == ("-", None)
+    world.git("v2")
+    world.run()
+    assert columns(world) == ("-", "Pass")
+
+
 def test_a_canary_of_two_steps_takes_at_most_seventeen_writes_with_its_events() -> None:
     world = started()
     before, events = world.writes, len(world.events)

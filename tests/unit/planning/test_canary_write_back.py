@@ -1,10 +1,12 @@
 """When a rollback is written back: recorded first, for gates only, tried so often, and once over any crash."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sluice.api.canary_status import CanaryPhase as P
+from sluice.planning.canary_write_back import ATTEMPTS, wait
 from sluice.planning.verdicts import Outcome
 from tests.unit.planning.canary_world import World, canary_spec, commit_of
 
@@ -101,15 +103,37 @@ def test_an_old_failure_is_not_written_back_when_it_is_asked_for_later() -> None
     assert (state_of(world), world.taken_back) == (None, [])
 
 
-def test_a_repository_that_is_away_is_tried_five_times() -> None:
+def test_a_repository_that_is_away_is_told_at_once_and_tried_for_an_hour() -> None:
     world = failing()
     world.write_answer = "Again"
-    world.run()
-    for _ in range(10):
+    world.run(until=P.ROLLING_BACK)
+    while len(world.taken_back) < 2:
         world.look()
-    assert [row.attempt for row in world.taken_back] == [1, 2, 3, 4, 5]
+    world.look()
+    assert (state_of(world), world.events.count("Warning WriteBackFailed")) == ("Pending", 1)
+    for _ in range(3 * ATTEMPTS):
+        world.look()
+    assert [row.attempt for row in world.taken_back] == list(range(1, ATTEMPTS + 1))
     assert state_of(world) == "Failed"
-    assert world.events.count("Warning WriteBackFailed") == 1
+    assert world.events.count("Warning WriteBackFailed") == 2
+
+
+def test_a_repository_that_is_back_after_a_while_gets_its_revert() -> None:
+    world = failing()
+    world.write_answer = "Again"
+    world.run(until=P.ROLLING_BACK)
+    while len(world.taken_back) < 7:
+        world.look()
+    world.write_answer = "Pushed"
+    world.settle()
+    assert state_of(world) == "Pushed"
+
+
+def test_attempts_are_at_most_five_minutes_apart_and_go_on_for_an_hour() -> None:
+    waits = [wait(number) for number in range(1, ATTEMPTS + 1)]
+    assert [row.total_seconds() for row in waits[:6]] == [0, 5, 20, 80, 300, 300]
+    assert timedelta(hours=1) <= sum(waits, timedelta(0)) <= timedelta(minutes=65)
+    assert wait(10_000) == timedelta(minutes=5)
 
 
 def test_what_is_not_needed_is_told() -> None:

@@ -190,6 +190,27 @@ def test_a_run_is_created_at_its_tick_with_its_interval() -> None:
     assert (plan.status.last_tick, plan.status.next_run, plan.wake_at) == (NOW, after(days=1), after(days=1))
 
 
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [
+        pytest.param({}, "2026-03-03 06:00 UTC", id="the next tick"),
+        pytest.param({"timeZone": "Asia/Kolkata"}, "2026-03-03 06:00 IST", id="on the schedule's own clock"),
+        pytest.param({"suspend": True}, "suspended", id="suspended"),
+        pytest.param({"end": "2026-03-02T07:00:00Z"}, "over", id="ended"),
+    ],
+)
+def test_the_next_run_is_told_or_why_there_is_none(schedule: dict[str, Any], told: str) -> None:
+    plan = plan_pipeline(scene(scheduled(**schedule), created=after(hours=-5), now=after(hours=1)))
+    assert plan.status is not None
+    assert plan.status.next == told
+
+
+def test_a_pipeline_without_a_schedule_is_run_by_hand_next() -> None:
+    plan = plan_pipeline(scene())
+    assert plan.status is not None
+    assert plan.status.next == "by hand"
+
+
 def test_before_its_first_tick_a_pipeline_waits_for_it() -> None:
     plan = plan_pipeline(scene(scheduled(), created=after(hours=-5), now=after(seconds=-1)))
     assert created_runs(plan) == []

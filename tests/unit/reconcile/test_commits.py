@@ -212,11 +212,16 @@ async def test_a_server_that_is_away_may_be_tried_again(world: World) -> None:
     assert (done.state, done.attempt) == ("Pushed", 2)
 
 
+async def test_a_branch_that_is_not_there_may_be_there_later(world: World) -> None:
+    done = await world.take_back(branch="no-such")
+    assert done.state == "Again"
+    assert "couldn't find remote ref" in done.message
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
         ({"secret": "nothing"}, 'Secret "nothing" in data cannot be read'),
-        ({"branch": "no-such"}, "couldn't find remote ref"),
         ({"branch": "--force"}, "must be the name of a branch"),
         ({"path": "../x"}, "must be a path within the repository"),
     ],

@@ -46,6 +46,9 @@ class Ports:
     argocd_controller_metrics: int = 20304
     argocd_redis: int = 20305
     argocd_git: int = 20306
+    argocd_sets_metrics: int = 20307
+    argocd_sets_probe: int = 20308
+    argocd_sets_webhook: int = 20309
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Ports:

@@ -136,8 +136,6 @@ TOOLS = {
                 "github.com/argoproj/argo-cd/v3/common.gitCommit=module",
                 "github.com/argoproj/argo-cd/v3/common.gitTreeState=clean",
             ),
-            # One program, which does what the name it is called by says.
-            ("argocd", "argocd-application-controller", "argocd-repo-server", "argocd-server"),
         ),
         Tool("argocd-lua", ".", "github.com/argoproj/argo-cd/v3", module="argocd"),
     )

@@ -4,7 +4,9 @@ Needs the add-ons argocd and gateway.
 """
 
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -208,11 +210,132 @@ def test_a_repository_that_is_gone_for_a_while_stops_no_release(namespace: Names
         stands(app, namespace, "Approving", "Suspended")
 
 
-def unknown(app: Application) -> str:
+def unknown(app: Application, *, hard: bool = True) -> str:
     """What Argo CD says against the repository, once it knows nothing of it."""
-    status = app.compare(hard=True)
+    status = app.compare(hard=True) if hard else app.status()
     rows = [row["message"] for row in status.get("conditions") or [] if row["type"] == "ComparisonError"]
     return rows[0] if rows and status["sync"]["status"] == "Unknown" else ""
+
+
+OUTAGE = 600.0
+
+
+@pytest.mark.long
+def test_a_repository_that_is_gone_for_ten_minutes_gets_its_revert_when_it_is_back(
+    namespace: Namespace, tmp_path: Path, prom: Prometheus
+) -> None:
+    """Nobody helps: neither is Argo CD told to look, nor the operator asked to try again."""
+    repository = Repository(namespace.name, tmp_path / "work")
+    write_back = {"branch": "main", "onRollback": "Revert", "path": "target.yaml"}
+    spec = {"canary": SHORT, "watch": "2m", "gates": [{"name": "slo"}], "writeBack": write_back}
+    first = repository.commit(
+        "Sell apples", shop=shop(namespace), target=target("apples"), canary=canary(**spec), evidence=evidence_of(prom)
+    )
+    folder = argocd.git_folder(Settings.from_environment()) / f"{namespace.name}.git"
+    with application(namespace, repository, RESPECT) as app:
+        app.synced(first)
+        stands(app, namespace, "Stable", "Healthy")
+        bad = repository.commit("Sell pears", target=target("pears"))
+        stands(app, namespace, "Watching", "Progressing")
+        namespace.wait_for("its commit", lambda: canary_status(namespace).get("candidateCommit", {}).get("author"))
+        shutil.move(folder, tmp_path / "away")
+        back_at = time.monotonic() + OUTAGE
+        try:
+            prom.lines = "errors 0.5\n"
+            stands(app, namespace, "Failed", "Degraded", "slo")
+            assert "tried again" in namespace.event("pricing", "WriteBackFailed")["message"]
+            namespace.wait_for("the error in Argo CD", lambda: unknown(app, hard=False), seconds=OUTAGE)
+            time.sleep(max(0.0, back_at - time.monotonic()))  # the length of the outage is what this is about
+            record = canary_status(namespace)["writeBack"]
+            assert (record["state"], record["attempt"] > 3) == ("Pending", True), record
+        finally:
+            shutil.move(tmp_path / "away", folder)
+
+        def written() -> Manifest | None:
+            found: Manifest = canary_status(namespace)["writeBack"]
+            return found if found["state"] != "Pending" else None
+
+        record = namespace.wait_for("the revert", written, seconds=360)
+        assert record["state"] == "Pushed", record
+        repository.git("pull", "--quiet", repository.url, "main")
+        assert repository.git("log", "--format=%s", f"{bad}..HEAD") == 'Revert "Sell pears"'
+        app.synced(record["commit"], seconds=360)
+        stands(app, namespace, "Stable", "Healthy")
+        app.is_healthy("Healthy")
+
+
+@pytest.mark.long
+def test_a_repository_of_500_megabytes_is_applied_read_and_written_to(
+    namespace: Namespace, tmp_path: Path, prom: Prometheus
+) -> None:
+    """The operator's clones have 128 MiB at most: it fetches what a revert needs, and not the content of the large file."""
+    repository = Repository(namespace.name, tmp_path / "work")
+    large = repository.folder / "large.bin"
+    folder = argocd.git_folder(Settings.from_environment()) / f"{namespace.name}.git"
+    write_back = {"branch": "main", "onRollback": "Revert"}
+    try:
+        repository.git("config", "core.compression", "0")
+        with large.open("wb") as file:
+            for _ in range(500):
+                file.write(os.urandom(1 << 20))
+        first = repository.commit(
+            "Sell apples",
+            shop=shop(namespace),
+            target=target("apples"),
+            canary=canary(canary=SHORT, gates=[{"name": "slo"}], writeBack=write_back),
+            evidence=evidence_of(prom),
+        )
+        assert sum(file.stat().st_size for file in folder.rglob("*.pack")) > 500 << 20
+        with application(namespace, repository, RESPECT) as app:
+            app.synced(first, seconds=300)
+            stands(app, namespace, "Stable", "Healthy")
+            namespace.wait_for("its commit", lambda: canary_status(namespace).get("stableCommit", {}).get("author"))
+            bad = repository.commit("Sell pears", target=target("pears"))
+            stands(app, namespace, "Stepping", "Progressing")
+            prom.lines = "errors 0.5\n"
+
+            def written() -> Manifest | None:
+                found: Manifest = canary_status(namespace).get("writeBack") or {}
+                return found if found.get("state") in ("Pushed", "NotNeeded", "Failed") else None
+
+            record = namespace.wait_for("the revert", written, seconds=150)
+            assert record["state"] == "Pushed", record
+            assert canary_status(namespace)["candidateCommit"]["id"] == bad
+            app.synced(record["commit"], seconds=300)
+            stands(app, namespace, "Stable", "Healthy")
+    finally:
+        for place in (repository.folder, folder):
+            shutil.rmtree(place)
+
+
+def test_a_wrong_credential_of_argo_cd_is_said_and_the_right_one_heals(
+    namespace: Namespace, private: Repository
+) -> None:
+    def credential(password: str) -> None:
+        """As Argo CD takes it from Git: a Secret with a label."""
+        made = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": f"repo-{namespace.name}", "labels": {"argocd.argoproj.io/secret-type": "repository"}},
+            "stringData": {"type": "git", "url": private.url, "username": USER, "password": password},
+        }
+        namespace.kubectl("apply", "-n", argocd.NAMESPACE, "-f", "-", stdin=json.dumps(made))
+
+    first = private.commit("Add the pipeline one", one=pipeline("one", shell("main")))
+    credential("wrong")
+    try:
+        with application(namespace, private, "ServerSideApply=true") as app:
+            said = namespace.wait_for("the error", lambda: unknown(app))
+            assert "auth" in said.lower(), said
+            assert not namespace.all_of("pipelines")
+            credential(argocd.git_password(Settings.from_environment()))
+            namespace.wait_for("the repository to be read", lambda: not unknown(app))
+            app.synced(first)
+            app.synced(private.commit("Change it", one=pipeline("one", shell("main", "echo two"))))
+            app.is_healthy("Healthy")
+            assert not app.status().get("conditions")
+    finally:
+        namespace.kubectl("delete", "secret", "-n", argocd.NAMESPACE, f"repo-{namespace.name}")
 
 
 @pytest.fixture

@@ -125,9 +125,35 @@ def test_a_source_that_does_not_answer_and_one_whose_secret_is_missing_are_degra
         secret = {**source["spec"], "bearer": {"name": "nothing", "key": "token"}}
         repository.commit("Ask with a secret", source={**source, "spec": secret})
         app.says("MetricSource", "prom", "Degraded", 'Secret "nothing"')
+        header = {"prometheus": {**source["spec"]["prometheus"], "headers": {"Authorization": "Basic YTpi"}}}
+        repository.commit("State a header that has a field of its own", source={**source, "spec": header})
+        app.says("MetricSource", "prom", "Degraded", "Authorization cannot be set")
+        (ready,) = namespace.get("metricsource", "prom")["status"]["conditions"]
+        assert ready["reason"] == "InvalidSpec"
         app.synced(repository.commit("Ask as before", source=source))
         app.shows("MetricSource", "prom", "Healthy")
         assert namespace.get("canary", "pricing")["status"]["phase"] == "Stepping"
+
+
+def test_a_canary_that_leaves_in_mid_canary_is_progressing_until_it_is_gone(
+    namespace: Namespace, tmp_path: Path
+) -> None:
+    repository = Repository(namespace.name, tmp_path)
+    made = canary(canary={"steps": [{"weight": 50, "hold": "1h"}]}, approval={"promotion": "Manual"})
+    first = repository.commit("Sell apples", shop=shop(namespace), target=slow("apples"), canary=made)
+    with application(namespace, repository, RESPECT) as app:
+        app.synced(first)
+        stands(app, namespace, "Stable", "Healthy")
+        repository.commit("Sell pears", target=slow("pears"))
+        stands(app, namespace, "Stepping", "Progressing")
+        last = repository.commit("Have no canary", canary=None)
+        stands(app, namespace, "Leaving", "Progressing")
+        app.synced(last)
+        namespace.wait_for("the end of the Canary", lambda: not namespace.all_of("canaries"))
+        app.is_healthy("Healthy")
+        template = namespace.get("deployment", "pricing")["spec"]["template"]
+        assert "echo pears" in template["spec"]["containers"][0]["command"][-1]
+        assert not namespace.all_of("deployments", "sluice.dev/candidate")
 
 
 def test_a_run_that_is_at_its_finally_steps_is_progressing(namespace: Namespace, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """argocd: a real Argo CD as processes of this machine, with a Git server that tells it of each push.
 
-The application controller, the repo-server, the API server and Debian's Redis listen on loopback only, the Git server on the
+The controllers, the repo-server, the API server and Debian's Redis listen on loopback only, the Git server on the
 bridge of a local cluster, which nothing but this machine reaches. They reach the cluster by its kubeconfig. Applications name it
 as `https://kubernetes.default.svc`, as they do everywhere, and lie in the namespace `argocd`. It is configured by this
 checkout's argocd/argocd-cm.yaml.
@@ -9,7 +9,7 @@ checkout's argocd/argocd-cm.yaml.
     API       `http://127.0.0.1:PORT`, without a web UI
     accounts  `admin`, and `viewer`, which may run no action; `password(settings, ACCOUNT)`
 
-What is left out: ApplicationSets, notifications, Dex.
+What is left out: notifications, Dex.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ _GIT_HOOK = Path(__file__).with_name("git_hook.py")
 _CONFIG = CHECKOUT / "argocd" / "argocd-cm.yaml"
 _CRDS = ("application-crd.yaml", "applicationset-crd.yaml", "appproject-crd.yaml")
 _MODULE = "github.com/argoproj/argo-cd/v3"
-_PARTS = ("argocd-redis", "argocd-repo-server", "argocd-application-controller", "argocd-server", "argocd-git")
+_PARTS = (
+    *("argocd-redis", "argocd-repo-server", "argocd-application-controller", "argocd-applicationset-controller"),
+    *("argocd-server", "argocd-git"),
+)
 _DOWNLOAD_SECONDS = 300
 _SECONDS = 90
 _EXCLUDED = [
@@ -137,9 +140,11 @@ def _start(context: Context) -> None:
         ],
     )
     kubeconfig = context.cluster.kubeconfig
+    program = context.toolbox.path("argocd")
+    environment = _environment(home, kubeconfig, program.parent)
     for name, flags in _flags(settings).items():
-        program = context.toolbox.path("argocd", name)
-        start(name, [program, *flags], env=_environment(home, kubeconfig, program.parent), reads=[kubeconfig])
+        # One program, which does what the name it is called by says.
+        start(name, [program, *flags], env={**environment, "ARGOCD_BINARY_NAME": name}, reads=[kubeconfig])
     _start_git_server(context)
 
 
@@ -190,6 +195,14 @@ def _flags(settings: Settings) -> dict[str, tuple[str, ...]]:
             "--self-heal-backoff-factor=1",
             "--self-heal-backoff-cap-seconds=1",
         ),
+        "argocd-applicationset-controller": (
+            *("--loglevel=warn", "--logformat=text", f"--namespace={NAMESPACE}"),
+            f"--argocd-repo-server=127.0.0.1:{ports.argocd_repo}",
+            "--repo-server-plaintext",
+            f"--metrics-addr=127.0.0.1:{ports.argocd_sets_metrics}",
+            f"--probe-addr=127.0.0.1:{ports.argocd_sets_probe}",
+            f"--webhook-addr=127.0.0.1:{ports.argocd_sets_webhook}",
+        ),
         "argocd-server": (
             *client,
             f"--namespace={NAMESPACE}",
@@ -213,7 +226,7 @@ def _start_git_server(context: Context) -> None:
         "argocd-git",
         [
             *(sys.executable, _GIT_SERVER, address, str(settings.ports.argocd_git), git_folder(settings)),
-            f"{url(settings)}/api/webhook",
+            f"{url(settings)}/api/webhook,http://127.0.0.1:{settings.ports.argocd_sets_webhook}/api/webhook",
             _git_password_file(settings),
         ],
         reads=[_GIT_SERVER, _GIT_HOOK],

@@ -1,9 +1,9 @@
 """Git over HTTP for the add-on argocd: git's own `git http-backend` behind a small server. A program of its own, and of the
-standard library only: python3 git_server.py ADDRESS PORT FOLDER WEBHOOK PASSWORD_FILE
+standard library only: python3 git_server.py ADDRESS PORT FOLDER WEBHOOK[,WEBHOOK...] PASSWORD_FILE
 
 A repository is made by the first push to `http://ADDRESS:PORT/NAME.git`. After each push its post-receive hook, which
-is git_hook.py, tells WEBHOOK. Whoever reaches ADDRESS may read and push: it is one that only this machine and its pods reach. Names
-that begin with `private-` need the user `git` and the password of PASSWORD_FILE.
+is git_hook.py, tells each WEBHOOK. Whoever reaches ADDRESS may read and push: it is one that only this machine and its pods
+reach. Names that begin with `private-` need the user `git` and the password of PASSWORD_FILE.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class GitServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: str, port: int, folder: Path, webhook: str, password: str = "") -> None:
+    def __init__(self, address: str, port: int, folder: Path, webhooks: str, password: str = "") -> None:
         super().__init__((address, port), _Handler)
         self.folder = folder
         self._password = password
@@ -45,7 +45,7 @@ class GitServer(ThreadingHTTPServer):
         hooks.mkdir(parents=True, exist_ok=True)
         folder.mkdir(parents=True, exist_ok=True)
         hook = hooks / "post-receive"
-        hook.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{_HOOK}" "{webhook}" "{self.url}"\n')
+        hook.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{_HOOK}" "{webhooks}" "{self.url}"\n')
         hook.chmod(0o755)
         settings = {
             "http.receivepack": "true",
@@ -163,9 +163,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(part)
 
 
-def main(address: str, port: str, folder: str, webhook: str, password_file: str) -> None:
+def main(address: str, port: str, folder: str, webhooks: str, password_file: str) -> None:
     """Serve until it is ended."""
-    GitServer(address, int(port), Path(folder), webhook, Path(password_file).read_text()).serve_forever()
+    GitServer(address, int(port), Path(folder), webhooks, Path(password_file).read_text()).serve_forever()
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ class Repository:
     def git(self, *words: str) -> str:
         """What git says in the working tree."""
         done = subprocess.run(
-            ["git", "-C", str(self.folder), *words], capture_output=True, text=True, timeout=60, check=False
+            ["git", "-C", str(self.folder), *words], capture_output=True, text=True, timeout=180, check=False
         )
         assert done.returncode == 0, f"git {' '.join(words)}: {done.stdout}{done.stderr}"
         return done.stdout.strip()

@@ -57,10 +57,13 @@ async def rollout(rollouts: Rollouts, boundaries: Boundaries, version: str, drai
 
 
 def require_all(undisturbed: list[Boundary], ended: list[Boundary]) -> None:
-    """The operator was ended at every boundary of an undisturbed rollout."""
-    print(f"{len(undisturbed)} boundaries undisturbed, ended at {len(ended)}:", *ended, sep="\n  ")
-    assert {one.key for one in undisturbed} <= {one.key for one in ended}
-    assert len(ended) >= len(undisturbed)
+    """The operator was ended at every boundary of an undisturbed rollout.
+
+    Boundaries are counted once for each phase and weight: what an operator learns while it is down, the next one writes at once.
+    """
+    print(f"{len(undisturbed)} boundaries undisturbed:", *undisturbed, sep="\n  ")
+    print(f"ended at {len(ended)}:", *ended, sep="\n  ")
+    assert {str(one) for one in undisturbed} <= {str(one) for one in ended}
 
 
 @pytest.mark.parametrize("strategy", list(STRATEGIES))

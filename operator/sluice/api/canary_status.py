@@ -98,6 +98,7 @@ class CanaryGate(StatusModel):
     uid: str = Field(default="", description="Its UID.")
     generation: int = Field(default=0, description="Generation of its spec that is evaluated.")
     verdict: str | None = Field(default=None, description="Pass, Warn, Fail, Inconclusive or Error.")
+    score: float | None = Field(default=None, description="0 to 100.")
     message: str = Field(default="", description="The verdict for people.")
     tallies: tuple[CheckTally, ...] = Field(
         default=(), exclude_if=_empty, description="Its checks on metrics.", json_schema_extra=list_map()
@@ -110,6 +111,7 @@ class JudgedBy(StatusModel):
     name: str = Field(description="Name of the QualityGate.")
     uid: str = Field(description="Its UID.")
     verdict: str = Field(description="Pass, Warn, Fail, Inconclusive or Error.")
+    score: float | None = Field(default=None, description="0 to 100.")
     message: str = Field(default="", description="The verdict for people.")
     worst_check: str | None = Field(default=None, description="A check that failed, if one did.")
     at: Time = Field(description="When.")

@@ -134,7 +134,13 @@ def judged(before: Sequence[JudgedBy], gates: Sequence[CanaryGate], now: datetim
             continue
         failed = next((row.name for row in gate.tallies if row.failed or row.newest == Outcome.FAIL), None)
         rows[gate.name] = JudgedBy(
-            name=gate.name, uid=gate.uid, verdict=gate.verdict, message=gate.message, worst_check=failed, at=now
+            name=gate.name,
+            uid=gate.uid,
+            verdict=gate.verdict,
+            score=gate.score,
+            message=gate.message,
+            worst_check=failed,
+            at=now,
         )
     return tuple(rows.values())
 
@@ -160,7 +166,7 @@ def _judge(moment: Moment, use: GateUse, looking: bool) -> _Judged:  # noqa: FBT
     record = next((gate for gate in moment.status.gates if gate.name == use.name), CanaryGate(name=use.name))
     problem = _problem(view)
     if view is None or view.spec is None or problem:
-        held = record.model_copy(update={"verdict": Outcome.INCONCLUSIVE, "message": problem})
+        held = record.model_copy(update={"verdict": Outcome.INCONCLUSIVE, "score": None, "message": problem})
         return _Judged(held, Decision.HOLD, moment.since + _warmup(moment), use.name)
     if (record.uid, record.generation) != (view.uid, view.generation):
         record = CanaryGate(name=use.name, uid=view.uid, generation=view.generation)
@@ -182,6 +188,7 @@ def _judge(moment: Moment, use: GateUse, looking: bool) -> _Judged:  # noqa: FBT
     gate = record.model_copy(
         update={
             "verdict": str(verdict.outcome),
+            "score": verdict.score,
             "message": message[:MAX_MESSAGE],
             "tallies": tuple(_row(name, tally) for name, tally in tallies.items()),
         }

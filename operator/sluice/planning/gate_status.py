@@ -119,7 +119,12 @@ def _in_canaries(gate: GateView, canaries: Iterable[CanaryView]) -> Iterator[_Ev
         for row in canary.status.judged:
             if row.uid == gate.uid:
                 yield _Evaluation(
-                    row.at, row.verdict, f"canary/{canary.name}", row.message, worst_check=row.worst_check
+                    row.at,
+                    row.verdict,
+                    f"canary/{canary.name}",
+                    row.message,
+                    score=row.score,
+                    worst_check=row.worst_check,
                 )
 
 

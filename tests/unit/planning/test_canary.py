@@ -66,7 +66,7 @@ def test_a_good_version_is_let_in_step_by_step_and_the_target_ends_as_git_says(f
     assert [pod.revision for pod in world.target.pods] == ["v2"] * 3
     assert not world.target.paused
     assert world.ours is None
-    assert [(row.name, row.verdict) for row in world.status.judged] == [("slo", "Pass")]
+    assert [(row.name, row.verdict, row.score) for row in world.status.judged] == [("slo", "Pass", 100.0)]
     assert world.weights == ([100, 0] if "blueGreen" in fields else [5, 50, 100, 0])
     assert all(count == 1 for count in world.hook_effects.values())
 

@@ -137,6 +137,12 @@ TOOLS = {
                 "github.com/argoproj/argo-cd/v3/common.gitTreeState=clean",
             ),
         ),
+        Tool(
+            "kustomize",
+            "sigs.k8s.io/kustomize/kustomize/v5",
+            "sigs.k8s.io/kustomize/kustomize/v5",
+            ("sigs.k8s.io/kustomize/api/provenance.version={version}",),
+        ),
         Tool("argocd-lua", ".", "github.com/argoproj/argo-cd/v3", module="argocd"),
     )
 }

@@ -6,6 +6,7 @@ Needs the add-ons argocd and gateway.
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -69,10 +70,21 @@ def places(namespace: Namespace) -> Iterator[dict[str, Namespace]]:
         namespace.kubectl("delete", "namespace", one.name, "--wait=false")
 
 
-def apply(namespace: Namespace, file: Path) -> list[Manifest]:
-    """Apply what lies in Argo CD's namespace."""
-    namespace.kubectl("apply", "-n", argocd.NAMESPACE, "-f", str(file))
-    return list(yaml.safe_load_all(file.read_text()))
+@contextmanager
+def applied(namespace: Namespace, api: ArgoCD, *files: Path) -> Iterator[None]:
+    """What lies in Argo CD's namespace is there while this lasts; Applications go before their projects, or they could not."""
+    made: list[Manifest] = [thing for file in files for thing in yaml.safe_load_all(file.read_text())]
+    try:
+        for file in files:
+            namespace.kubectl("apply", "-n", argocd.NAMESPACE, "-f", str(file))
+        yield
+    finally:
+        for thing in sorted(made, key=lambda one: str(one["kind"]) == "AppProject"):
+            if thing["kind"] == "AppProject":
+                for name in names(api, namespace.name):
+                    api.ask("DELETE", f"/applications/{name}", cascade="false")
+            what = (thing["kind"].lower(), thing["metadata"]["name"])
+            namespace.kubectl("delete", *what, "-n", argocd.NAMESPACE, check=False)
 
 
 def of(name: str, namespace: Namespace, api: ArgoCD) -> Application:
@@ -107,10 +119,8 @@ def test_the_examples_bring_a_service_to_its_environments_and_each_team_its_pipe
     first = repository.push("Have what the examples have")
     folder = repository.folder / EXAMPLES
     api = ArgoCD.log_in()
-    made: list[Manifest] = []
-    try:
-        for file in ("projects.yaml", "teams-projects.yaml", "applicationset.yaml"):
-            made += apply(namespace, folder / file)
+    files = [folder / name for name in ("projects.yaml", "teams-projects.yaml", "applicationset.yaml")]
+    with applied(namespace, api, *files):
         for environment in ENVIRONMENTS:
             app = of(f"pricing-{environment}-eu-west", places[environment], api)
             app.synced(first)
@@ -130,12 +140,6 @@ def test_the_examples_bring_a_service_to_its_environments_and_each_team_its_pipe
         namespace.wait_for("the Application to go", lambda: names(api, places["team"].name) == set())
         assert places["team"].get("pipeline", "one"), "preserveResourcesOnDeletion"
         assert names(api, namespace.name) == {places["new"].name, *(f"pricing-{name}-eu-west" for name in ENVIRONMENTS)}
-    finally:
-        for thing in reversed(made):
-            what = (thing["kind"].lower(), thing["metadata"]["name"])
-            namespace.kubectl("delete", *what, "-n", argocd.NAMESPACE, check=False)
-        for name in names(api, namespace.name):
-            api.ask("DELETE", f"/applications/{name}", cascade="false")
 
 
 def test_an_application_of_applications_brings_them_in_waves(
@@ -159,10 +163,7 @@ def test_an_application_of_applications_brings_them_in_waves(
         file.write_text(text)
     first = repository.push("Have what the examples have")
     api = ArgoCD.log_in()
-    made: list[Manifest] = []
-    try:
-        for name in ("projects.yaml", "app-of-apps.yaml"):
-            made += apply(namespace, folder / name)
+    with applied(namespace, api, folder / "projects.yaml", folder / "app-of-apps.yaml"):
         of(f"platform-{namespace.name}", namespace, api).synced(first)
         app = of(f"pricing-{namespace.name}", places["prod"], api)
         app.synced(first)
@@ -173,9 +174,3 @@ def test_an_application_of_applications_brings_them_in_waves(
             for kind, name in (("metricsource", "prometheus"), ("qualitygate", "pricing-slo"), ("canary", "pricing"))
         ]
         assert waves == ["2", "3", "5"]
-    finally:
-        for thing in reversed(made):
-            what = (thing["kind"].lower(), thing["metadata"]["name"])
-            namespace.kubectl("delete", *what, "-n", argocd.NAMESPACE, check=False)
-        for one in names(api, namespace.name):
-            api.ask("DELETE", f"/applications/{one}", cascade="false")

@@ -174,6 +174,7 @@ def test_a_canary_takes_over_and_gives_back_whatever_the_operator_was_at(
         ("PATCH", "deployments", "pricing"),
         ("PATCH", "httproutes", "pricing"),
         ("DELETE", "deployments", "pricing-candidate"),
+        ("DELETE", "services", "pricing-candidate"),
     }
     assert boundaries.weights() == [0]
     assert rollouts.weights() == route

@@ -343,12 +343,26 @@ def test_a_canary_waits_for_those_that_it_depends_on(rollouts: Rollouts) -> None
     rollouts.reaches("Approving", seconds=60)
 
 
-def test_a_canary_that_is_deleted_gives_everything_back(rollouts: Rollouts) -> None:
+@pytest.mark.parametrize("cascade", ["background", "foreground"])
+async def test_a_canary_that_is_deleted_gives_everything_back_and_no_request_is_lost(
+    rollouts: Rollouts, cascade: str
+) -> None:
+    """In the foreground, as Argo CD prunes, Kubernetes deletes at once what nobody but the Canary owns."""
     install(rollouts, canary={"steps": [{"weight": 20, "hold": "10m"}]}, approval={"promotion": "Manual"}, gates=None)
     route = rollouts.weights()
     rollouts.release(PRICING_DRAIN="6")
     rollouts.reaches("Stepping")
-    rollouts.namespace.kubectl("delete", "canary", "pricing", "--timeout=60s")
+    rollouts.namespace.wait_for("the weight", lambda: dict(rollouts.weights()).get("pricing-candidate") == 20 or None)
+
+    def leave() -> None:
+        rollouts.namespace.kubectl("delete", "canary", "pricing", f"--cascade={cascade}", "--timeout=90s")
+
+    _, reports = await rollouts.under_load(leave)
+    requests, failed = met(reports)
+    assert requests > 0
+    assert failed == 0, reports
+    names = [row["metadata"]["name"] for kind in ("deployments", "services") for row in rollouts.namespace.all_of(kind)]
+    assert names == ["pricing", "pricing"]
     assert rollouts.weights() == route or [name for name, _ in rollouts.weights()] == ["pricing"]
     deployment = rollouts.namespace.get("deployment", "pricing")
     assert "sluice.dev/canary" not in (deployment["metadata"].get("labels") or {})

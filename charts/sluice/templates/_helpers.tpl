@@ -149,7 +149,7 @@ metric sources name are granted one by one, by gates.credentials.
   verbs: [get, list]
 - apiGroups: [""]
   resources: [services]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 # Requests are given only to pods that their Service leads to already.
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]

@@ -26,5 +26,5 @@ ADDONS = {
     "kwok": Addon(kwok.up, tools=("kwok",)),
     "metrics": Addon(metrics.up),
     "gateway": Addon(gateway.up, tools=("traefik",)),
-    "argocd": Addon(argocd.up, tools=("argocd", "argocd-lua")),
+    "argocd": Addon(argocd.up, tools=("argocd", "argocd-lua", "kustomize")),
 }

@@ -22,6 +22,7 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,14 +142,15 @@ def _start(context: Context) -> None:
     )
     kubeconfig = context.cluster.kubeconfig
     program = context.toolbox.path("argocd")
-    environment = _environment(home, kubeconfig, program.parent)
+    programs = [program.parent, context.toolbox.path("kustomize").parent]
+    environment = _environment(home, kubeconfig, programs)
     for name, flags in _flags(settings).items():
         # One program, which does what the name it is called by says.
         start(name, [program, *flags], env={**environment, "ARGOCD_BINARY_NAME": name}, reads=[kubeconfig])
     _start_git_server(context)
 
 
-def _environment(home: Path, kubeconfig: Path, programs: Path) -> dict[str, str]:
+def _environment(home: Path, kubeconfig: Path, programs: Sequence[Path]) -> dict[str, str]:
     return {
         "KUBECONFIG": str(kubeconfig),
         "ARGOCD_FAKE_IN_CLUSTER": "true",
@@ -156,8 +158,9 @@ def _environment(home: Path, kubeconfig: Path, programs: Path) -> dict[str, str]
         "ARGOCD_TLS_DATA_PATH": str(home / "tls"),
         "ARGOCD_SSH_DATA_PATH": str(home / "ssh"),
         "ARGOCD_GNUPGHOME": str(home / "gpg"),
-        # Git asks the program `argocd` for a user and a password, and that asks the server that it works for here.
-        "PATH": os.pathsep.join((str(programs), packages.search_path())),
+        # Git asks the program `argocd` for a user and a password, and that asks the server that it works for here. Overlays are
+        # built by `kustomize`.
+        "PATH": os.pathsep.join((*map(str, programs), packages.search_path())),
         "ARGOCD_ASK_PASS_SOCK": str(home / "tmp" / "ask-pass.sock"),
         # A commit is told by the webhook. This is how soon it is found when that fails.
         "ARGOCD_RECONCILIATION_TIMEOUT": "30s",

@@ -15,7 +15,7 @@ from sluice.api.base import ConditionStatus, set_conditions
 from sluice.api.canary_status import CanaryPhase, CanaryStatus
 from sluice.api.reasons import CanaryReason
 from sluice.planning.actions import Occurrence, same
-from sluice.planning.canary_actions import ApplyService, CanaryAction, CanaryPlan, Finalize, LetGo
+from sluice.planning.canary_actions import ApplyService, CanaryAction, CanaryPlan, DeleteService, Finalize, LetGo
 from sluice.planning.canary_commits import asked, with_commits
 from sluice.planning.canary_controls import answered
 from sluice.planning.canary_evidence import Evidence, gather, worth_writing
@@ -26,7 +26,7 @@ from sluice.planning.canary_moves import enter
 from sluice.planning.canary_progress import keep_length, watch_length
 from sluice.planning.canary_scene import DEFAULT_HOLD, DEFAULT_NO_EVIDENCE, CanaryScene, Moment, length
 from sluice.planning.canary_states import NEEDS_SPEC, STATES, UNDER_WAY, Doing
-from sluice.planning.canary_traffic import refused, seen
+from sluice.planning.canary_traffic import out, refused, seen
 from sluice.planning.canary_transitions import next_move
 from sluice.planning.canary_write_back import write_back
 
@@ -59,7 +59,7 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     """The next moves of a canary. Pure: the same scene gives the same plan."""
     before = scene.canary.status
     if before.phase is CanaryPhase.GONE:
-        return CanaryPlan(None, (LetGo(),))  # nothing is left to undo, and nobody to tell
+        return CanaryPlan(None, (DeleteService(), LetGo()))  # nothing is left to undo, and nobody to tell
     if not scene.canary.finalized:
         return CanaryPlan(None, () if scene.canary.deleting else (Finalize(),))
     moved = _move(scene, _observed(scene))
@@ -111,8 +111,9 @@ def _lasts(moment: Moment) -> bool:
 
 def _services(moment: Moment) -> tuple[CanaryAction, ...]:
     """The candidate's Service is there as long as the Canary is: a route may name it at any time."""
-    services, leaving = moment.scene.services, moment.phase in (CanaryPhase.LEAVING, CanaryPhase.GONE)
-    if leaving or not moment.routed or services.candidate_fits or not services.found:
+    services = moment.scene.services
+    gone = moment.phase is CanaryPhase.GONE or (moment.phase is CanaryPhase.LEAVING and out(moment))
+    if gone or not moment.routed or services.candidate_fits or not services.found:
         return ()
     return (ApplyService(),)
 

@@ -92,9 +92,14 @@ class ScaleTarget:
 
 @dataclass(frozen=True)
 class DeleteCandidate:
-    """Remove the candidate and its Service."""
+    """Remove the candidate."""
 
     uid: str
+
+
+@dataclass(frozen=True)
+class DeleteService:
+    """Remove the candidate's Service."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +169,7 @@ CanaryAction = (
     | ApplyAutoscaler
     | ScaleTarget
     | DeleteCandidate
+    | DeleteService
     | SetWeights
     | TakeLook
     | RunHook

@@ -10,6 +10,7 @@ from sluice.api.reasons import CanaryReason
 from sluice.planning.canary_actions import (
     AdoptTarget,
     CanaryAction,
+    DeleteService,
     DisownTarget,
     HoldTarget,
     LetGo,
@@ -317,7 +318,7 @@ def leaving(m: Moment, _: Evidence) -> Doing:
 
 def gone(m: Moment, _: Evidence) -> Doing:
     """Nothing is left to undo."""
-    return Doing(m.status, (LetGo(),))
+    return Doing(m.status, (DeleteService(), LetGo()))
 
 
 STATES: Mapping[CanaryPhase, State] = {

@@ -57,7 +57,7 @@ def candidate_deployment(
     canary: str, canary_uid: str, target: Object, revision: str, *, replicas: int, routed: bool, configs: str
 ) -> dict[str, Any]:
     """The Deployment of the candidate."""
-    spec, name = target["spec"], names.candidate_name(target["metadata"]["name"])
+    spec = target["spec"]
     template = spec["template"]
     metadata = template.get("metadata") or {}
     notes = dict(metadata.get("annotations") or {})
@@ -69,8 +69,8 @@ def candidate_deployment(
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {
-            **_metadata(canary, canary_uid, name),
-            "annotations": {names.ANNOTATION_REVISION: revision},
+            **_metadata(canary, canary_uid, target),
+            "annotations": {names.ANNOTATION_REVISION: revision, names.ANNOTATION_CANARY_UID: canary_uid},
         },
         "spec": {
             **kept,
@@ -85,12 +85,15 @@ def candidate_deployment(
     }
 
 
-def candidate_service(canary: str, canary_uid: str, target: str, ports: Sequence[Object]) -> dict[str, Any]:
-    """The Service of the candidate."""
+def candidate_service(canary: str, canary_uid: str, target: Object, ports: Sequence[Object]) -> dict[str, Any]:
+    """The Service of the candidate. Of the target, name and UID are enough."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": _metadata(canary, canary_uid, names.candidate_name(target)),
+        "metadata": {
+            **_metadata(canary, canary_uid, target),
+            "annotations": {names.ANNOTATION_CANARY_UID: canary_uid},
+        },
         "spec": {"selector": {names.LABEL_CANDIDATE: canary}, "ports": [dict(port) for port in ports]},
     }
 
@@ -133,7 +136,9 @@ def service_ports(service: Object) -> tuple[dict[str, Any], ...]:
     return tuple({field: port[field] for field in fields if field in port} for port in ports)
 
 
-def _metadata(canary: str, canary_uid: str, name: str) -> dict[str, Any]:
+def _metadata(canary: str, canary_uid: str, target: Object) -> dict[str, Any]:
+    """The target is an owner too: one who deletes the Canary in the foreground, as Argo CD does, has Kubernetes delete at once what
+    nobody else owns, and the candidate may have requests."""
     owner = {
         "apiVersion": names.API_VERSION,
         "kind": "Canary",
@@ -142,5 +147,7 @@ def _metadata(canary: str, canary_uid: str, name: str) -> dict[str, Any]:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+    name, uid = target["metadata"]["name"], target["metadata"]["uid"]
     labels = {names.LABEL_CANDIDATE: canary, names.LABEL_MANAGED_BY: names.FIELD_MANAGER}
-    return {"name": name, "labels": labels, "ownerReferences": [owner]}
+    keeper = {"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": uid}
+    return {"name": names.candidate_name(name), "labels": labels, "ownerReferences": [owner, keeper]}

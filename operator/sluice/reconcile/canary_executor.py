@@ -19,6 +19,7 @@ from sluice.planning.canary_actions import (
     ApplyService,
     CanaryAction,
     DeleteCandidate,
+    DeleteService,
     DisownTarget,
     Finalize,
     HoldTarget,
@@ -40,14 +41,14 @@ from sluice.planning.candidate import (
     template_hash,
 )
 from sluice.planning.origins import ReadCommit
-from sluice.reconcile.caches import Caches
+from sluice.reconcile.caches import BY_NAMESPACE, Caches
 from sluice.reconcile.canary_observer import CanaryObserver
 from sluice.reconcile.canary_routes import before_of, wish
 from sluice.reconcile.commits import Commits
 from sluice.reconcile.hooks import Hooks
 from sluice.reconcile.measurer import Measurer
 from sluice.reconcile.queue import Key
-from sluice.reconcile.workloads import controller_of
+from sluice.reconcile.workloads import belongs_to
 from sluice.routing.base import Patch, RoutingError
 from sluice.routing.registry import ROUTERS
 from sluice.telemetry import metrics
@@ -110,6 +111,8 @@ class CanaryExecutor:
                 await self._delete_candidate(view, action)
             case ApplyService():
                 await self._apply_service(view)
+            case DeleteService():
+                await self._delete_service(view)
             case AdoptTarget():
                 patch = {"metadata": {"uid": action.uid, "labels": {names.LABEL_CANARY: view.name}}}
                 await self._patch_target(view, action.target, patch)
@@ -218,7 +221,7 @@ class CanaryExecutor:
                 written = await self._client.apply(DEPLOYMENTS, view.namespace, body, force=True)
         except AlreadyExists:
             written = await self._client.get(DEPLOYMENTS, view.namespace, name)
-            if controller_of(written) != view.uid:
+            if belongs_to(written) != view.uid:
                 memory.candidate = f'Deployment "{name}" is not of this Canary; it needs that name for the candidate'
         except (Invalid, Forbidden) as error:
             if error.retryable:
@@ -255,6 +258,16 @@ class CanaryExecutor:
         self._caches.deployments.remove(view.namespace, row.name, uid=action.uid)
         log.info("removed the candidate", canary=view.name, candidate=row.name)
 
+    async def _delete_service(self, view: CanaryView) -> None:
+        for row in self._caches.services.by_index(BY_NAMESPACE, view.namespace):
+            if (row.candidate_of, row.owner_uid) != (view.name, view.uid):
+                continue
+            try:
+                await self._client.delete(SERVICES, view.namespace, row.name, uid=row.uid)
+            except Conflict:
+                continue  # another has its name by now
+            self._caches.services.remove(view.namespace, row.name, uid=row.uid)
+
     async def _apply_service(self, view: CanaryView) -> None:
         if view.spec is None:
             return
@@ -262,7 +275,10 @@ class CanaryExecutor:
         if stable is None:
             return
         ports = [dict(port) for port in stable.ports]
-        body = candidate_service(view.name, view.uid, view.spec.target.name, ports)
+        target = self._caches.deployments.get(view.namespace, view.spec.target.name)
+        if target is None:
+            return
+        body = candidate_service(view.name, view.uid, {"metadata": {"name": target.name, "uid": target.uid}}, ports)
         name = body["metadata"]["name"]
         found = self._caches.services.get(view.namespace, name)
         if found is not None and found.owner_uid != view.uid:

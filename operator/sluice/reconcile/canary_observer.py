@@ -259,7 +259,8 @@ class CanaryObserver:
             stable=name,
             found=stable is not None,
             candidate=ours,
-            candidate_fits=stable is None or (candidate is not None and candidate.ports == stable.ports),
+            candidate_fits=stable is None
+            or (candidate is not None and candidate.ports == stable.ports and target.uid in candidate.owners),
             both=tuple(sorted(row.name for row in rows if not row.candidate_of and picks(dict(row.selector), labels))),
             selects=stable is None or not stable.selector or picks(dict(stable.selector), dict(target.labels)),
         )

@@ -35,7 +35,7 @@ class DeploymentRow:
     candidate_of: str
     """Name of the Canary whose candidate it is; empty when it is none's."""
     owner_uid: str
-    """UID of its controller."""
+    """UID of the Canary that it belongs to."""
     revision: str
     """Of a candidate: what it was made of."""
     origin: StatedOrigin
@@ -72,7 +72,7 @@ def project_deployment(obj: Mapping[str, Any]) -> DeploymentRow:
         selected_by=selector_keys(obj),
         canary=labels.get(names.LABEL_CANARY, ""),
         candidate_of=labels.get(names.LABEL_CANDIDATE, ""),
-        owner_uid=controller_of(obj),
+        owner_uid=belongs_to(obj),
         revision=notes.get(names.ANNOTATION_REVISION, ""),
         origin=stated_origin(notes),
         held=notes.get(names.ANNOTATION_HELD) == names.HELD,
@@ -84,6 +84,15 @@ def project_deployment(obj: Mapping[str, Any]) -> DeploymentRow:
         available=status.get("availableReplicas", 0),
         least_available=replicas - _of(unavailable, replicas),
     )
+
+
+def belongs_to(obj: Mapping[str, Any]) -> str:
+    """UID of the Canary that an object says it belongs to, else of its controller; empty without one.
+
+    An owner that is being deleted in the foreground is taken out of the object's owners while its work is not done.
+    """
+    stated = (obj["metadata"].get("annotations") or {}).get(names.ANNOTATION_CANARY_UID)
+    return str(stated or controller_of(obj))
 
 
 def controller_of(obj: Mapping[str, Any]) -> str:
@@ -115,6 +124,9 @@ class ServiceRow:
     ports: tuple[tuple[tuple[str, Any], ...], ...]
     candidate_of: str
     owner_uid: str
+    """UID of the Canary that it belongs to."""
+    owners: tuple[str, ...]
+    """UIDs of all its owners."""
 
 
 def project_service(obj: Mapping[str, Any]) -> ServiceRow:
@@ -127,7 +139,8 @@ def project_service(obj: Mapping[str, Any]) -> ServiceRow:
         selector=tuple(sorted(((obj.get("spec") or {}).get("selector") or {}).items())),
         ports=tuple(tuple(sorted(port.items())) for port in service_ports(obj)),
         candidate_of=(metadata.get("labels") or {}).get(names.LABEL_CANDIDATE, ""),
-        owner_uid=controller_of(obj),
+        owner_uid=belongs_to(obj),
+        owners=tuple(owner["uid"] for owner in metadata.get("ownerReferences") or ()),
     )
 
 

@@ -23,6 +23,7 @@ from sluice.planning.canary_actions import (
     CanaryAction,
     CanaryPlan,
     DeleteCandidate,
+    DeleteService,
     DisownTarget,
     HoldTarget,
     LetGo,
@@ -490,6 +491,9 @@ class World:
                 self._put_forward(action)
             case TakeBack():
                 self._take_back(action)
+            case DeleteService():
+                assert self.ours is None, "the candidate's Service goes last"
+                assert not any(any(route.stated[1:]) for route in self.routes.values())
             case LetGo():
                 assert self.deleting
                 self.finalizer = False

@@ -26,6 +26,7 @@ def target(**spec: Any) -> dict[str, Any]:
         "kind": "Deployment",
         "metadata": {
             "name": "pricing",
+            "uid": "uid-of-target",
             "labels": {"argocd.argoproj.io/instance": "shop"},
             "annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/Deployment:shop/pricing"},
         },
@@ -55,8 +56,14 @@ def test_the_candidate_runs_the_targets_pods_in_its_own_number_and_belongs_to_th
     assert "paused" not in found["spec"]
     assert found["spec"]["template"]["spec"] == target()["spec"]["template"]["spec"]
     assert found["spec"]["template"]["metadata"]["annotations"] == {"note": "kept"}
-    assert [row["uid"] for row in found["metadata"]["ownerReferences"]] == ["uid-1"]
-    assert found["metadata"]["annotations"] == {names.ANNOTATION_REVISION: "rev"}
+    assert [(row["uid"], row.get("controller")) for row in found["metadata"]["ownerReferences"]] == [
+        ("uid-1", True),
+        ("uid-of-target", None),
+    ]
+    assert found["metadata"]["annotations"] == {
+        names.ANNOTATION_REVISION: "rev",
+        names.ANNOTATION_CANARY_UID: "uid-1",
+    }
 
 
 def autoscaler(name: str = "pricing", **spec: Any) -> dict[str, Any]:
@@ -132,7 +139,7 @@ def test_the_candidates_service_has_the_ports_of_the_targets_and_no_address_of_i
             "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP", "nodePort": 30080}],
         }
     }
-    found = candidate_service("canary", "uid-1", "pricing", service_ports(service))
+    found = candidate_service("canary", "uid-1", target(), service_ports(service))
     assert found["spec"] == {
         "selector": {names.LABEL_CANDIDATE: "canary"},
         "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],

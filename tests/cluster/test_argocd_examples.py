@@ -79,12 +79,14 @@ def applied(namespace: Namespace, api: ArgoCD, *files: Path) -> Iterator[None]:
             namespace.kubectl("apply", "-n", argocd.NAMESPACE, "-f", str(file))
         yield
     finally:
-        for thing in sorted(made, key=lambda one: str(one["kind"]) == "AppProject"):
-            if thing["kind"] == "AppProject":
-                for name in names(api, namespace.name):
-                    api.ask("DELETE", f"/applications/{name}", cascade="false")
-            what = (thing["kind"].lower(), thing["metadata"]["name"])
-            namespace.kubectl("delete", *what, "-n", argocd.NAMESPACE, check=False)
+        delete = ("delete", "-n", argocd.NAMESPACE, "--ignore-not-found")
+        projects = [thing for thing in made if thing["kind"] == "AppProject"]
+        for thing in [thing for thing in made if thing not in projects]:
+            namespace.kubectl(*delete, thing["kind"].lower(), thing["metadata"]["name"])
+        for name in names(api, namespace.name):
+            namespace.kubectl(*delete, "application", name)
+        for thing in projects:
+            namespace.kubectl(*delete, "appproject", thing["metadata"]["name"])
 
 
 def of(name: str, namespace: Namespace, api: ArgoCD) -> Application:

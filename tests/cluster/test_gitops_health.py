@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from dev.cluster.addons.argocd import NAMESPACE
 from tests.cluster.argo import Application, Repository, application
 from tests.cluster.installation import ACCOUNT
 from tests.cluster.kit import HELD, Manifest, Namespace, pipeline, shell
@@ -150,6 +151,13 @@ def test_a_canary_that_leaves_in_mid_canary_is_progressing_until_it_is_gone(
         stands(app, namespace, "Leaving", "Progressing")
         app.synced(last)
         namespace.wait_for("the end of the Canary", lambda: not namespace.all_of("canaries"))
+        # Argo CD calls a route Degraded that names a Service which is gone, and with RespectIgnoreDifferences it never takes
+        # a backend out.
+        service, route = shop(namespace)
+        del route["spec"]["rules"][0]["backendRefs"][1]
+        none = json.dumps({"spec": {"syncPolicy": {"syncOptions": []}}})
+        namespace.kubectl("patch", "application", app.name, "-n", NAMESPACE, "--type=merge", "-p", none)
+        app.synced(repository.commit("Name the candidate's Service no more", shop=[service, route]))
         app.is_healthy("Healthy")
         template = namespace.get("deployment", "pricing")["spec"]["template"]
         assert "echo pears" in template["spec"]["containers"][0]["command"][-1]

@@ -217,7 +217,7 @@ class TestPermissions:
         ("sluice.dev", "metricsources"): {"get", "list", "watch"},
         ("sluice.dev", "metricsources/status"): {"patch"},
         ("", "pods"): {"get", "list", "watch", "create", "patch", "delete"},
-        ("", "services"): {"get", "list", "watch", "create", "patch"},
+        ("", "services"): {"get", "list", "watch", "create", "patch", "delete"},
         ("", "configmaps"): {"get"},
         ("", "events"): {"create", "patch"},
         ("apps", "controllerrevisions"): {"get", "list", "watch", "create", "delete"},

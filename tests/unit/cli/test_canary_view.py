@@ -135,7 +135,7 @@ def test_what_comes_from_others_cannot_command_the_terminal() -> None:
 
 # -- one line a change ------------------------------------------------------------------------------------------------
 
-STEP = {"reason": "Analysing", "message": "step 1/2 at 5%", "progress": "1/2", "weight": 5}
+STEP = {"reason": "Analysing", "message": "step 1/2 at 5%", "step": 0, "progress": "1/2", "weight": 5}
 
 
 def test_the_first_line_says_how_it_stands() -> None:

@@ -12,6 +12,7 @@ from tests.cluster.argo import Application, ArgoCD, Refused, Repository, applica
 from tests.cluster.kit import HELD, Manifest, Namespace, pipeline, shell
 from tests.cluster.prometheus import Prometheus
 from tests.cluster.shop import RESPECT, canary, evidence_of, shop, stands, target
+from tests.unit.argocd.engine import GENERATE
 
 pytestmark = [pytest.mark.argocd, pytest.mark.gateway]
 
@@ -314,6 +315,50 @@ def test_every_phase_that_lasts_has_its_health(namespace: Namespace, tmp_path: P
         stands(app, namespace, "Failed", "Degraded", "not ready")
         app.is_healthy("Degraded")
         app.synced(commit)
+
+
+def test_who_may_not_runs_no_action_at_all_and_who_may_skips_and_promotes_in_full(
+    namespace: Namespace, tmp_path: Path, viewer: ArgoCD
+) -> None:
+    repository = Repository(namespace.name, tmp_path)
+    steps = {"steps": [{"weight": 50, "hold": "1h"}, {"weight": 80, "hold": "1h"}]}
+    first = repository.commit(
+        "Sell apples",
+        shop=shop(namespace),
+        target=target("apples"),
+        canary=canary(canary=steps, watch="1h", approval={"promotion": "Manual"}),
+        one=pipeline("one", shell("main", HELD), schedule=YEARLY),
+    )
+    with application(namespace, repository, RESPECT) as app:
+        app.synced(first)
+        stands(app, namespace, "Stable", "Healthy")
+        run = run_now(app, namespace)
+        namespace.running(run, "main")
+        app.shows("PipelineRun", run, "Progressing")
+        repository.commit("Sell pears", target=target("pears"))
+        stands(app, namespace, "Stepping", "Progressing", "weight 50 %: ")
+
+        named = {"Canary": "pricing", "DataPipeline": "one", "PipelineRun": run}
+        assert set(GENERATE.ACTIONS) == set(named)
+        for kind, name in named.items():
+            before = namespace.get(kind.lower(), name)
+            for action in GENERATE.ACTIONS[kind]:
+                with pytest.raises(Refused) as refused:
+                    app.act(kind, name, action, viewer)
+                assert refused.value.status == 403, (kind, action)
+            after = namespace.get(kind.lower(), name)
+            assert after["spec"] == before["spec"]
+            assert after["metadata"].get("annotations") == before["metadata"].get("annotations")
+        assert [row["metadata"]["name"] for row in namespace.all_of("pipelineruns")] == [run]
+
+        app.act("Canary", "pricing", "skip")
+        stands(app, namespace, "Stepping", "Progressing", "weight 80 %: ")
+        app.act("Canary", "pricing", "promote-full")
+        stands(app, namespace, "Stable", "Healthy")
+        status = namespace.get("canary", "pricing")["status"]
+        assert (status["reason"], status["control"]["action"]) == ("Promoted", "promoteInFull")
+        assert status["control"]["accepted"]
+        namespace.release(run, "main")
 
 
 def test_who_ran_an_action_is_said_by_argo_cd(shopping: tuple[Application, Repository], namespace: Namespace) -> None:

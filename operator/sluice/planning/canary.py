@@ -15,7 +15,7 @@ from sluice.api.base import ConditionStatus, set_conditions
 from sluice.api.canary_status import CanaryPhase, CanaryStatus
 from sluice.api.reasons import CanaryReason
 from sluice.planning.actions import Occurrence, same
-from sluice.planning.canary_actions import ApplyService, CanaryAction, CanaryPlan, DeleteService, Finalize, LetGo
+from sluice.planning.canary_actions import ApplyService, CanaryAction, CanaryPlan, Finalize
 from sluice.planning.canary_commits import asked, with_commits
 from sluice.planning.canary_controls import answered
 from sluice.planning.canary_evidence import Evidence, gather, worth_writing
@@ -25,7 +25,7 @@ from sluice.planning.canary_hooks import heard
 from sluice.planning.canary_moves import enter
 from sluice.planning.canary_progress import keep_length, watch_length
 from sluice.planning.canary_scene import DEFAULT_HOLD, DEFAULT_NO_EVIDENCE, CanaryScene, Moment, length
-from sluice.planning.canary_states import NEEDS_SPEC, STATES, UNDER_WAY, Doing
+from sluice.planning.canary_states import LAST, NEEDS_SPEC, STATES, UNDER_WAY, Doing
 from sluice.planning.canary_traffic import out, refused, seen
 from sluice.planning.canary_transitions import next_move
 from sluice.planning.canary_write_back import write_back
@@ -39,8 +39,6 @@ _TOLD: dict[CanaryPhase, Literal["Normal", "Warning"]] = {
     CanaryPhase.ROLLING_BACK: "Warning",
 }
 """Phases that an Event tells of as they begin, with its type."""
-
-
 NO_STEPS = "-"
 """What stands for the step of a canary that has none, as in blue-green."""
 _AT_REST = (CanaryPhase.STABLE, CanaryPhase.FAILED, CanaryPhase.LEAVING, CanaryPhase.GONE)
@@ -59,7 +57,7 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     """The next moves of a canary. Pure: the same scene gives the same plan."""
     before = scene.canary.status
     if before.phase is CanaryPhase.GONE:
-        return CanaryPlan(None, (DeleteService(), LetGo()))  # nothing is left to undo, and nobody to tell
+        return CanaryPlan(None, LAST)  # nobody is left to tell
     if not scene.canary.finalized:
         return CanaryPlan(None, () if scene.canary.deleting else (Finalize(),))
     moved = _move(scene, _observed(scene))

@@ -14,8 +14,8 @@ from sluice.api.reasons import CanaryReason
 from sluice.planning.actions import Occurrence
 from sluice.planning.canary_actions import PutForward
 from sluice.planning.canary_scene import CanaryScene, length
-from sluice.planning.canary_write_back import Reasons, heard, noted, told
 from sluice.planning.forwarding import Promoted
+from sluice.planning.git_work import Reasons, heard, noted, told
 from sluice.planning.kustomize import Image
 
 _REASONS: Final = Reasons(CanaryReason.FORWARDED, CanaryReason.FORWARD_NOT_NEEDED, CanaryReason.FORWARD_FAILED)

@@ -316,9 +316,13 @@ def leaving(m: Moment, _: Evidence) -> Doing:
     return Doing(status, (*traffic.actions, *last), CanaryReason.DELETED, traffic.waits, traffic.wake_at)
 
 
+LAST = (DeleteService(), LetGo())
+"""What is done when nothing is left to undo."""
+
+
 def gone(m: Moment, _: Evidence) -> Doing:
     """Nothing is left to undo."""
-    return Doing(m.status, (DeleteService(), LetGo()))
+    return Doing(m.status, LAST)
 
 
 STATES: Mapping[CanaryPhase, State] = {

@@ -10,7 +10,7 @@ from sluice.api.canary_status import CanaryPhase
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
 from sluice.kube.errors import AlreadyExists, ApiError, Conflict, Forbidden, Invalid, NotFound
-from sluice.kube.resources import AUTOSCALERS, CANARIES, DEPLOYMENTS, GRPC_ROUTES, HTTP_ROUTES, SERVICES
+from sluice.kube.resources import AUTOSCALERS, CANARIES, DEPLOYMENTS, GRPC_ROUTES, HTTP_ROUTES, SERVICES, Resource
 from sluice.planning.actions import TakeLook
 from sluice.planning.canary_actions import (
     AdoptTarget,
@@ -48,7 +48,7 @@ from sluice.reconcile.commits import Commits
 from sluice.reconcile.hooks import Hooks
 from sluice.reconcile.measurer import Measurer
 from sluice.reconcile.queue import Key
-from sluice.reconcile.workloads import belongs_to
+from sluice.reconcile.workloads import DeploymentRow, ServiceRow, belongs_to
 from sluice.routing.base import Patch, RoutingError
 from sluice.routing.registry import ROUTERS
 from sluice.telemetry import metrics
@@ -251,22 +251,24 @@ class CanaryExecutor:
         row = self._observer.candidate_row(view)
         if row is None or row.uid != action.uid:
             return
-        try:
-            await self._client.delete(DEPLOYMENTS, view.namespace, row.name, uid=action.uid)
-        except Conflict:
-            return  # another has its name by now
-        self._caches.deployments.remove(view.namespace, row.name, uid=action.uid)
+        if not await self._delete(DEPLOYMENTS, row):
+            return
+        self._caches.deployments.remove(view.namespace, row.name, uid=row.uid)
         log.info("removed the candidate", canary=view.name, candidate=row.name)
 
     async def _delete_service(self, view: CanaryView) -> None:
         for row in self._caches.services.by_index(BY_NAMESPACE, view.namespace):
-            if (row.candidate_of, row.owner_uid) != (view.name, view.uid):
-                continue
-            try:
-                await self._client.delete(SERVICES, view.namespace, row.name, uid=row.uid)
-            except Conflict:
-                continue  # another has its name by now
-            self._caches.services.remove(view.namespace, row.name, uid=row.uid)
+            ours = (row.candidate_of, row.owner_uid) == (view.name, view.uid)
+            if ours and await self._delete(SERVICES, row):
+                self._caches.services.remove(view.namespace, row.name, uid=row.uid)
+
+    async def _delete(self, resource: Resource, row: DeploymentRow | ServiceRow) -> bool:
+        """Whether the object is gone, and not another that has its name by now."""
+        try:
+            await self._client.delete(resource, row.namespace, row.name, uid=row.uid)
+        except Conflict:
+            return False
+        return True
 
     async def _apply_service(self, view: CanaryView) -> None:
         if view.spec is None:

@@ -29,7 +29,7 @@ from sluice.kube.errors import KubeError
 from sluice.kube.resources import APPLICATIONS, SECRETS
 from sluice.planning.canary_actions import GitWork, PutForward, TakeBack
 from sluice.planning.canary_scene import WriteBackResult
-from sluice.planning.canary_write_back import wait
+from sluice.planning.git_work import wait
 from sluice.planning.origins import Applied, Origin, ReadCommit, StatedOrigin, application_of, applied, is_commit
 from sluice.reconcile.queue import Key
 from sluice.telemetry.logs import get_logger

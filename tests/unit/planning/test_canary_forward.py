@@ -8,7 +8,7 @@ import pytest
 from sluice.api.canary_status import CanaryPhase as P
 from sluice.planning.canary_checks import check_canary
 from sluice.planning.canary_history import MAX_ROLLOUTS
-from sluice.planning.canary_write_back import ATTEMPTS
+from sluice.planning.git_work import ATTEMPTS
 from sluice.planning.kustomize import Image
 from sluice.planning.verdicts import Outcome
 from tests.unit.planning.canary_world import World, canary_spec, commit_of

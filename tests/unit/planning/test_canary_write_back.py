@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sluice.api.canary_status import CanaryPhase as P
-from sluice.planning.canary_write_back import ATTEMPTS, wait
+from sluice.planning.git_work import ATTEMPTS, wait
 from sluice.planning.verdicts import Outcome
 from tests.unit.planning.canary_world import World, canary_spec, commit_of
 

@@ -22,7 +22,7 @@ from dev.cluster.addons import argocd
 from dev.cluster.addons.git_server import PRIVATE, USER
 from dev.cluster.errors import ClusterError
 from dev.cluster.settings import Settings
-from tests.cluster.kit import OUTAGE, OUTAGE_SECONDS, Manifest, Namespace
+from tests.cluster.kit import OUTAGE_SECONDS, Manifest, Namespace, is_outage
 
 SERVER = "https://kubernetes.default.svc"
 Health = tuple[str, str]
@@ -270,15 +270,14 @@ class Application:
             "action": action,
             "appNamespace": argocd.NAMESPACE,
         }
-        deadline = time.monotonic() + OUTAGE_SECONDS
+        began = time.monotonic()
         while True:
             try:
                 (account or self.api).ask("POST", f"{self._path}/resource/actions/v2", body)
                 return
             except Refused as refused:
-                if not OUTAGE.search(refused.words) or time.monotonic() > deadline:
+                if not is_outage(refused.words, began):
                     raise
-            time.sleep(0.5)
 
     def _resource(self, kind: str, name: str) -> dict[str, str]:
         for node in self.nodes():

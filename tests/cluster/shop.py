@@ -86,6 +86,21 @@ def evidence_of(prom: Prometheus) -> list[Manifest]:
     ]
 
 
+def canary_status(namespace: Namespace) -> Manifest:
+    """The status of the Canary; {} before it has one."""
+    return dict(namespace.get("canary", "pricing").get("status") or {})
+
+
+def written_back(namespace: Namespace, seconds: float = 90) -> Manifest:
+    """What came of the write-back, once it has ended."""
+
+    def look() -> Manifest | None:
+        record: Manifest = canary_status(namespace).get("writeBack") or {}
+        return record if record.get("state") in ("Pushed", "NotNeeded", "Failed") else None
+
+    return namespace.wait_for("the end of the write-back", look, seconds=seconds)
+
+
 def stands(app: Application, namespace: Namespace, phase: str, health: str, says: str = "") -> None:
     """Wait until the Canary is in a phase, and has a health and a message with this part."""
 

@@ -171,8 +171,10 @@ def test_an_application_of_applications_brings_them_in_waves(
         app.synced(first)
         app.is_healthy("Healthy", seconds=120)
         assert places["prod"].get("canary", "pricing")["status"]["phase"] == "Stable"
-        waves = [
-            places["prod"].get(kind, name)["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]
+        made = [
+            places["prod"].get(kind, name)["metadata"]
             for kind, name in (("metricsource", "prometheus"), ("qualitygate", "pricing-slo"), ("canary", "pricing"))
         ]
-        assert waves == ["2", "3", "5"]
+        assert [one["annotations"]["argocd.argoproj.io/sync-wave"] for one in made] == ["2", "3", "5"]
+        times = [one["creationTimestamp"] for one in made]
+        assert times == sorted(set(times)), "one wave after the other, which are seconds apart"

@@ -16,9 +16,19 @@ from dev.cluster.addons.git_server import USER
 from dev.cluster.settings import Settings
 from tests.cluster.argo import FEW, Application, Repository, application
 from tests.cluster.installation import ACCOUNT
-from tests.cluster.kit import HELD, Manifest, Namespace, pipeline, shell
+from tests.cluster.kit import HELD, Namespace, pipeline, shell
 from tests.cluster.prometheus import Prometheus
-from tests.cluster.shop import RESPECT, canary, evidence_of, from_commit, shop, stands, target
+from tests.cluster.shop import (
+    RESPECT,
+    canary,
+    canary_status,
+    evidence_of,
+    from_commit,
+    shop,
+    stands,
+    target,
+    written_back,
+)
 
 pytestmark = [pytest.mark.argocd, pytest.mark.gateway]
 
@@ -38,10 +48,6 @@ def refused(app: Application, commit: str, part: str) -> str:
         return next((text for text in (*said, str(operation.get("message", ""))) if part in text), "")
 
     return app.namespace.wait_for(f"{part} said of {commit[:8]}", look)
-
-
-def canary_status(namespace: Namespace) -> Manifest:
-    return dict(namespace.get("canary", "pricing").get("status") or {})
 
 
 # -- commits that are refused -----------------------------------------------------------------------------------------
@@ -251,11 +257,7 @@ def test_a_repository_that_is_gone_for_ten_minutes_gets_its_revert_when_it_is_ba
         finally:
             shutil.move(tmp_path / "away", folder)
 
-        def written() -> Manifest | None:
-            found: Manifest = canary_status(namespace)["writeBack"]
-            return found if found["state"] != "Pending" else None
-
-        record = namespace.wait_for("the revert", written, seconds=360)
+        record = written_back(namespace, seconds=360)
         assert record["state"] == "Pushed", record
         repository.git("pull", "--quiet", repository.url, "main")
         assert repository.git("log", "--format=%s", f"{bad}..HEAD") == 'Revert "Sell pears"'
@@ -293,12 +295,7 @@ def test_a_repository_of_500_megabytes_is_applied_read_and_written_to(
             bad = repository.commit("Sell pears", target=target("pears"))
             stands(app, namespace, "Stepping", "Progressing")
             prom.lines = "errors 0.5\n"
-
-            def written() -> Manifest | None:
-                found: Manifest = canary_status(namespace).get("writeBack") or {}
-                return found if found.get("state") in ("Pushed", "NotNeeded", "Failed") else None
-
-            record = namespace.wait_for("the revert", written, seconds=150)
+            record = written_back(namespace, seconds=150)
             assert record["state"] == "Pushed", record
             assert canary_status(namespace)["candidateCommit"]["id"] == bad
             app.synced(record["commit"], seconds=300)
@@ -378,12 +375,7 @@ def test_the_operator_writes_back_with_a_credential_of_the_namespace_and_says_wh
     namespace.apply(from_commit("pears", commits[1], private.url))
     namespace.wait_for("the step", lambda: canary_status(namespace).get("phase") == "Stepping")
     prom.lines = "errors 0.5\n"
-
-    def written() -> Manifest | None:
-        record: Manifest = canary_status(namespace).get("writeBack") or {}
-        return record if record.get("state") in ("Pushed", "NotNeeded", "Failed") else None
-
-    record = namespace.wait_for("the end of the write-back", written)
+    record = written_back(namespace)
     assert (record["state"], len(private.heads())) == ("Pushed" if right else "Failed", 1), record
     assert right or "could not read Username" in record["message"]
     assert private.heads()["main"] == (record["commit"] if right else commits[1])

@@ -13,35 +13,21 @@ import pytest
 from tests.cluster.argo import Repository, application
 from tests.cluster.kit import Manifest, Namespace, pipeline, shell
 from tests.cluster.prometheus import Prometheus
-from tests.cluster.shop import RESPECT, canary, evidence_of, from_commit, shop, target
+from tests.cluster.shop import RESPECT, canary, canary_status, evidence_of, from_commit, shop, target, written_back
 
 pytestmark = [pytest.mark.argocd, pytest.mark.gateway]
 
 STEPS = {"steps": [{"weight": 50, "hold": "4s"}]}
 
 
-def status(namespace: Namespace) -> Manifest:
-    return dict(namespace.get("canary", "pricing").get("status") or {})
-
-
 def phase_is(namespace: Namespace, *phases: str, seconds: float = 150) -> Manifest:
     """The status of the Canary, once it is in one of the phases."""
 
     def look() -> Manifest | None:
-        found = status(namespace)
+        found = canary_status(namespace)
         return found if found.get("phase") in phases else None
 
     return namespace.wait_for(f"the canary to be {' or '.join(phases)}", look, seconds=seconds)
-
-
-def written(namespace: Namespace, seconds: float = 90) -> Manifest:
-    """What came of the write-back."""
-
-    def look() -> Manifest | None:
-        record: Manifest = status(namespace).get("writeBack") or {}
-        return record if record.get("state") in ("Pushed", "NotNeeded", "Failed") else None
-
-    return namespace.wait_for("the end of the write-back", look, seconds=seconds)
 
 
 def trailers(repository: Repository, commit: str) -> dict[str, str]:
@@ -89,7 +75,7 @@ def test_a_bad_release_is_reverted_in_git_beside_people_who_push_and_argo_cd_app
     with application(namespace, repository, RESPECT) as app:
         app.synced(good)
         app.is_healthy("Healthy", seconds=120)
-        namespace.wait_for("the commit", lambda: status(namespace).get("stableCommit"))
+        namespace.wait_for("the commit", lambda: canary_status(namespace).get("stableCommit"))
         first = phase_is(namespace, "Stable")
         assert first["stableCommit"]["id"] == good
         assert first["stableCommit"]["author"] == "Anna Test"
@@ -101,7 +87,7 @@ def test_a_bad_release_is_reverted_in_git_beside_people_who_push_and_argo_cd_app
         with one_who_pushes(repository, tmp_path / "desk") as notes:
             namespace.wait_for("a push of somebody else", lambda: len(notes) > 1)
             prom.lines = "errors 0.5\n"
-            record = written(namespace)
+            record = written_back(namespace)
         assert record["state"] == "Pushed", record
         repository.git("pull", "--quiet", repository.url, "main")
         made = repository.git("log", "--format=%s", f"{bad}..HEAD").splitlines()
@@ -159,7 +145,7 @@ def test_a_revert_is_put_on_a_branch_for_a_person(namespace: Namespace, tmp_path
     namespace.apply(from_commit("pears", bad, repository.url))
     phase_is(namespace, "Stepping")
     prom.lines = "errors 0.5\n"
-    record = written(namespace)
+    record = written_back(namespace)
     assert record["state"] == "Pushed", record
     branch = f"sluice/revert-{bad[:8]}"
     assert repository.heads() == {"main": bad, branch: record["commit"]}
@@ -197,7 +183,7 @@ def test_a_promoted_version_is_committed_to_the_next_environment(namespace: Name
         namespace.cli("canary", "promote", "pricing", check=True)
 
         def brought() -> Manifest | None:
-            record: Manifest = status(namespace).get("forward") or {}
+            record: Manifest = canary_status(namespace).get("forward") or {}
             return record if record.get("state") in ("Pushed", "NotNeeded", "Failed") else None
 
         record = namespace.wait_for("the commit to the next environment", brought, seconds=120)
@@ -243,7 +229,7 @@ def test_what_cannot_be_written_back_is_said_and_the_rollback_is_done(
     prom.lines = "errors 0.5\n"
     phase_is(namespace, "Failed")
     event = namespace.event("pricing", "WriteBackFailed")
-    record = status(namespace)["writeBack"]
+    record = canary_status(namespace)["writeBack"]
     assert record["state"] == state, record
     assert says in record["message"]
     assert record["message"] in event["message"]

@@ -53,7 +53,7 @@ demo-gitops: $(VENV)/.installed ## A pipeline, a good version, a bad one and its
 	@eval "$$($(CLUSTER) env)" && PYTHONPATH=examples/pricing $(BIN)/python -m dev.demo_gitops
 
 test: $(VENV)/.installed ## All tests: unit, property, and on a real cluster
-	@$(CLUSTER) up --addons metrics,gateway,argocd
+	@$(CLUSTER) up --addons metrics,gateway,envoy,argocd
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/unit tests/cluster_harness tests/stores -n 2
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m "not quiet" -n 6 --maxschedchunk=1
 	@eval "$$($(CLUSTER) env)" && $(BIN)/python -m pytest tests/cluster -m quiet

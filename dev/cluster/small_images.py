@@ -1,8 +1,9 @@
-"""Images of one static program each, made without a builder: the pause image, busybox for tests, and CoreDNS."""
+"""Images of one program each, made without a builder: the pause image, busybox for tests, CoreDNS, and those of Envoy."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -46,6 +47,19 @@ class SmallImages:
             raise ClusterError("busybox is not installed: apt-get install busybox-static")
         links = {f"/bin/{name}": "busybox" for name in run([found, "--list"]).split() if name != "busybox"}
         return self._make(BUSYBOX, {"/bin/busybox": Path(found)}, links, {"/etc/passwd": _USERS, "/etc/group": _GROUPS})
+
+    def envoy_gateway(self) -> Archive:
+        """The control plane of the add-on envoy."""
+        program, version = self._toolbox.path("envoy-gateway"), TOOLS["envoy-gateway"].version
+        name = f"localhost/sluice/envoy-gateway:{version}"
+        return self._make(name, {"/bin/envoy-gateway": program}, entrypoint="/bin/envoy-gateway")
+
+    def envoy(self, program: Path, version: str) -> Archive:
+        """Its proxy, with the shared libraries of this machine that `program` wants."""
+        libraries = {path: Path(path) for path in re.findall(r"(/\S+) \(0x", run(["ldd", program]))}
+        return self._make(
+            f"localhost/sluice/envoy:{version}", {"/bin/envoy": program, **libraries}, entrypoint="/bin/envoy"
+        )
 
     def _make(
         self,

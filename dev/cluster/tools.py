@@ -9,6 +9,7 @@ tool. `bin/` holds links to the current ones, for people's PATH.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -19,11 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dev.cluster import progress
-from dev.cluster.commands import run_logged
+from dev.cluster.commands import run, run_logged
 from dev.cluster.errors import ClusterError
 
 _COMPONENTS = Path(__file__).parent / "components"
 _BUILD_SECONDS = 1800
+_DOWNLOAD_SECONDS = 300
 # Two builds at a time: while one links, which takes one core, the other compiles.
 _BUILDS_AT_ONCE = 2
 
@@ -143,9 +145,28 @@ TOOLS = {
             "sigs.k8s.io/kustomize/kustomize/v5",
             ("sigs.k8s.io/kustomize/api/provenance.version={version}",),
         ),
+        Tool(
+            "envoy-gateway",
+            "github.com/envoyproxy/gateway/cmd/envoy-gateway",
+            "github.com/envoyproxy/gateway",
+            ("github.com/envoyproxy/gateway/internal/cmd/version.envoyGatewayVersion={version}",),
+        ),
         Tool("argocd-lua", ".", "github.com/argoproj/argo-cd/v3", module="argocd"),
     )
 }
+
+
+def module_folder(tool: str, module: str) -> Path:
+    """Where the files of a Go module lie that `tool` is built with, fetched if need be: its manifests, its charts."""
+    described = json.loads(
+        run(
+            ["go", "mod", "download", "-json", module],
+            cwd=TOOLS[tool].folder,
+            env={"GOWORK": "off"},
+            timeout=_DOWNLOAD_SECONDS,
+        )
+    )
+    return Path(described["Dir"])
 
 
 class Toolbox:

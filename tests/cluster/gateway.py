@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -10,21 +11,26 @@ import pytest
 from tests.cluster.kit import BUSYBOX, Manifest, Namespace
 
 PARENT = {"name": "sluice-gateway", "namespace": "sluice-gateway"}
+"""The Gateway of the add-on gateway, Traefik."""
+MIRRORING = {"name": "sluice-envoy", "namespace": "sluice-envoy"}
+"""The Gateway of the add-on envoy."""
 
 
 @dataclass(frozen=True)
 class Gateway:
-    """Where the Gateway listens."""
+    """Where a Gateway listens."""
 
     address: str
     port: int
 
     @classmethod
-    def find(cls, namespace: Namespace) -> "Gateway":
-        """The Gateway of the add-on. Fails where it is not up."""
-        found = namespace.kubectl("get", "gateway", "-n", "sluice-gateway", "sluice-gateway", "-o", "json", check=False)
+    def find(cls, namespace: Namespace, parent: Mapping[str, str] = PARENT) -> "Gateway":
+        """The Gateway of an add-on. Fails where it is not up."""
+        words = ("get", "gateway", "-n", parent["namespace"], parent["name"], "-o", "json")
+        found = namespace.kubectl(*words, check=False)
         if found.returncode != 0:
-            pytest.fail(f"the add-on gateway is not up (python3 -m dev.cluster up --addons gateway): {found.stderr}")
+            addon = parent["name"].removeprefix("sluice-")
+            pytest.fail(f"the add-on {addon} is not up (python3 -m dev.cluster up --addons {addon}): {found.stderr}")
         gateway = json.loads(found.stdout)
         return cls(gateway["status"]["addresses"][0]["value"], gateway["spec"]["listeners"][0]["port"])
 

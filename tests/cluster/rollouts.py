@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
 from pricing.load import Load, Report, run
 
 from dev import demo
-from tests.cluster.gateway import Gateway
+from tests.cluster.gateway import PARENT, Gateway
 from tests.cluster.kit import ROOT, Manifest, Namespace
 
 EXAMPLE = ROOT / "examples" / "pricing"
@@ -66,12 +66,13 @@ def canary(**spec: Any) -> Manifest:
 
 
 class Rollouts:
-    """The example in one namespace."""
+    """The example in one namespace, behind the Gateway of an add-on."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, parent: Mapping[str, str] = PARENT) -> None:
         self.namespace = namespace
         self.host = f"{namespace.name}.local"
-        self.gateway = Gateway.find(namespace)
+        self.gateway = Gateway.find(namespace, parent)
+        self._parent = dict(parent)
 
     def install(self, *more: Manifest, drain: str = "5", **container: Any) -> None:
         """Apply the example with `more`, and wait until it answers. `container` in the words of a container's manifest."""
@@ -88,7 +89,7 @@ class Rollouts:
                     {"name": "PRICING_DRAIN", "value": drain},
                 ]
             if document["kind"] == "HTTPRoute":
-                document["spec"]["hostnames"] = [self.host]
+                document["spec"] |= {"hostnames": [self.host], "parentRefs": [self._parent]}
             documents.append(document)
         self.namespace.apply(*documents, *more)
         self.namespace.kubectl("rollout", "status", "deployment/pricing", "--timeout=90s")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.gateway import PARENT
 from tests.cluster.installation import Installation
-from tests.cluster.kit import Namespace
+from tests.cluster.kit import BUSYBOX, Namespace
 from tests.cluster.prometheus import Prometheus, prometheus
 from tests.cluster.rollouts import FAST, SLO, SOURCE, Rollouts, canary, gate, met, served
 
@@ -297,6 +297,32 @@ def test_copies_are_not_asked_of_a_gateway_that_cannot_make_them(rollouts: Rollo
     assert "does not claim to support HTTPRouteRequestMirror, HTTPRouteRequestPercentageMirror" in status["message"]
     assert len(rollouts.rules()) == 1
     assert rollouts.load(30).as_json()["failed"] == 0
+
+
+def test_a_load_test_ends_with_the_rollout_that_it_belongs_to(rollouts: Rollouts) -> None:
+    namespace = rollouts.namespace
+    container = {
+        "name": "load",
+        "image": BUSYBOX,
+        "command": ["sleep", "600"],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+    }
+    user = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
+    pod = {"containers": [container], "securityContext": user, "terminationGracePeriodSeconds": 0}
+    hook = {"name": "load", "at": "BeforeStep", "job": {"template": {"spec": pod}}}
+    install(rollouts, hooks=[hook], gates=None, approval={"promotion": "Manual"})
+    rollouts.release(PRICING_DRAIN="6")
+    (first,) = namespace.wait_for("the load test", lambda: namespace.all_of("jobs"), seconds=60)
+    rollouts.release(PRICING_DRAIN="7")  # another revision before the first one is through
+
+    def replaced() -> bool:
+        jobs = namespace.all_of("jobs")
+        return len(jobs) == 1 and jobs[0]["metadata"]["uid"] != first["metadata"]["uid"]
+
+    namespace.wait_for("the load test of the other revision alone", replaced, seconds=60)
+    assert namespace.cli("canary", "abort", "pricing").returncode == 0
+    rollouts.rests("Aborted")
+    namespace.wait_for("the end of the load test", lambda: not namespace.all_of("jobs"), seconds=30)
 
 
 def test_a_changed_config_is_a_new_revision_and_reaches_every_pod(rollouts: Rollouts) -> None:

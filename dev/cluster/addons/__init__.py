@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dev.cluster.addons import argocd, gateway, kwok, metrics
+from dev.cluster.addons import argocd, envoy, gateway, kwok, metrics
 from dev.cluster.addons.context import Context
 
 
@@ -26,5 +26,6 @@ ADDONS = {
     "kwok": Addon(kwok.up, tools=("kwok",)),
     "metrics": Addon(metrics.up),
     "gateway": Addon(gateway.up, tools=("traefik",)),
+    "envoy": Addon(envoy.up, tools=("envoy-gateway",)),
     "argocd": Addon(argocd.up, tools=("argocd", "argocd-lua", "kustomize")),
 }

@@ -11,17 +11,16 @@ addresses that this machine reaches, so there somebody else's Gateway of that na
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from string import Template
 
 from dev.cluster import network, progress
 from dev.cluster.addons.context import Context
-from dev.cluster.commands import run, wait_until
+from dev.cluster.commands import wait_until
 from dev.cluster.errors import ClusterError
 from dev.cluster.kubectl import Kubectl
 from dev.cluster.settings import Ports
-from dev.cluster.tools import TOOLS
+from dev.cluster.tools import module_folder
 
 NAMESPACE = "sluice-gateway"
 GATEWAY = "sluice-gateway"
@@ -29,7 +28,6 @@ PROXY_LABEL = "sluice.dev/proxy"
 """Label of a GatewayClass: the name of the proxy that serves it."""
 _MANIFEST = Path(__file__).parent / "gateway.yaml"
 _CRD_MODULE = "sigs.k8s.io/gateway-api"
-_DOWNLOAD_SECONDS = 300
 
 
 def up(context: Context) -> None:
@@ -39,10 +37,7 @@ def up(context: Context) -> None:
         _require_given(kubectl)
         return
     ports = context.settings.ports
-    with progress.part("install the CRDs of Gateway API"):
-        folder = _crds()
-        kubectl.apply(folder)
-        kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", folder, timeout=70)
+    install_crds(kubectl)
     with progress.part("start Traefik and its Gateway"):
         kubectl.apply(
             Template(_MANIFEST.read_text()).substitute(
@@ -83,17 +78,12 @@ def flags(ports: Ports, proxy: str = "main") -> list[str]:
     ]
 
 
-def _crds() -> Path:
-    """The folder of the standard CRDs, in the module that Traefik is built with, fetched if need be."""
-    described = json.loads(
-        run(
-            ["go", "mod", "download", "-json", _CRD_MODULE],
-            cwd=TOOLS["traefik"].folder,
-            env={"GOWORK": "off"},
-            timeout=_DOWNLOAD_SECONDS,
-        )
-    )
-    return Path(described["Dir"]) / "config" / "crd" / "standard"
+def install_crds(kubectl: Kubectl) -> None:
+    """Install the standard CRDs of Gateway API, of the version that Traefik is built with."""
+    with progress.part("install the CRDs of Gateway API"):
+        folder = module_folder("traefik", _CRD_MODULE) / "config" / "crd" / "standard"
+        kubectl.apply(folder)
+        kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", folder, timeout=70)
 
 
 def _require_given(kubectl: Kubectl) -> None:

@@ -52,6 +52,8 @@ ANNOTATION_CONTROL = "sluice.dev/control"
 """On a Canary: what somebody asks for, as ACTION or ACTION:NONCE, for instance `promote:7`."""
 ANNOTATION_CONTROL_BY = "sluice.dev/control-by"
 """On a Canary: who wrote the control annotation. Admission writes it, and nobody else can."""
+ANNOTATION_SUPPORTS = "sluice.dev/supports"
+"""On a GatewayClass: features of Gateway API that it has without claiming them in its status, with commas between."""
 FINALIZER_CANARY = "sluice.dev/canary"
 """On a Canary: what it did to routes and to its target has to be undone before it goes."""
 

@@ -21,7 +21,7 @@ from sluice.planning.canary_controls import answered
 from sluice.planning.canary_evidence import Evidence, gather, worth_writing
 from sluice.planning.canary_forward import forward
 from sluice.planning.canary_history import joined, recorded, with_first_requests
-from sluice.planning.canary_hooks import heard
+from sluice.planning.canary_hooks import given_up, heard
 from sluice.planning.canary_moves import enter
 from sluice.planning.canary_progress import keep_length, watch_length
 from sluice.planning.canary_scene import DEFAULT_HOLD, DEFAULT_NO_EVIDENCE, CanaryScene, Moment, length
@@ -82,7 +82,14 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     wakes = [wake for wake in (doing.wake_at, alert_at, evidence.wake_at, forwarding.wake_at) if wake is not None]
     return CanaryPlan(
         written,
-        (*_services(moment), *doing.actions, *asked(scene, status), *writing.actions, *forwarding.actions),
+        (
+            *_services(moment),
+            *doing.actions,
+            *given_up(moment),
+            *asked(scene, status),
+            *writing.actions,
+            *forwarding.actions,
+        ),
         (
             *_refused(before, status),
             *_hooks_that_failed(before, status),

@@ -125,6 +125,15 @@ class RunHook:
     timeout: timedelta
 
 
+@dataclass(frozen=True)
+class EndHook:
+    """End the call of a hook that nobody waits for any more, and remove its Job if it has one."""
+
+    name: str
+    key: str
+    attempt: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class GitWork:
     """Something that is pushed to a repository. Under way already: nothing more is done."""
@@ -173,6 +182,7 @@ CanaryAction = (
     | SetWeights
     | TakeLook
     | RunHook
+    | EndHook
     | ReadCommit
     | TakeBack
     | PutForward

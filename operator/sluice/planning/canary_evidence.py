@@ -6,7 +6,7 @@ divided as asked, after the warm-up. What is missing, stale or cannot be asked f
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from sluice.api.base import Json
@@ -232,7 +232,8 @@ def _tally(moment: Moment, view: GateView, record: CanaryGate, check: Check) -> 
 
 
 def _row(name: str, tally: Tally) -> CheckTally:
-    fields = asdict(tally)
+    fields = asdict(replace(tally, rhythm=None))
+    del fields["rhythm"]  # of the server that is asked now: whoever goes on from here asks anew
     cut = {key: fields[key][:MAX_MESSAGE] for key in ("message", "failed")}
     return CheckTally(name=name, **(fields | cut))
 
@@ -288,7 +289,7 @@ def _looks(
         tally = tallies[check.name]
         if tally.failed:
             continue
-        due = max(_begin(moment, check), moment.now if tally.last_at is None else tally.last_at + interval_of(check))
+        due = max(_begin(moment, check), tally.due(interval_of(check)) or moment.now)
         wake = due if due > moment.now else moment.now + _patience(check)  # should the look never come back
         wake_at = wake if wake_at is None else min(wake_at, wake)
         if due > moment.now:

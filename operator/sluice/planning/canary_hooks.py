@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sluice.api.canary import Hook, HookPoint
-from sluice.api.canary_status import CanaryStatus, HookRecord
-from sluice.planning.canary_actions import RunHook
-from sluice.planning.canary_scene import CanaryScene, Moment, length
+from sluice.api.canary_status import CanaryPhase, CanaryStatus, HookRecord
+from sluice.planning.canary_actions import EndHook, RunHook
+from sluice.planning.canary_scene import CanaryScene, HookResult, Moment, length
+from sluice.planning.canary_traffic import any_share
 
 DEFAULT_TIMEOUT = timedelta(seconds=30)
 DEFAULT_JOB_TIMEOUT = timedelta(minutes=10)
 DEFAULT_RETRIES = 2
+GOING_BACK = frozenset({CanaryPhase.ROLLING_BACK, CanaryPhase.RESTARTING, CanaryPhase.LEAVING})
+"""Phases in which a candidate is taken out before it was promoted."""
+_NO_ANSWER = ("Running", "GivenUp")
 
 
 @dataclass(frozen=True)
@@ -52,13 +56,32 @@ def call(moment: Moment, point: HookPoint) -> Called:
     return Called(tuple(records.values()), (), done=True)
 
 
+def given_up(moment: Moment) -> tuple[EndHook, ...]:
+    """The calls that nobody waits for any more, once a rollout goes back and its candidate has no requests: a load test would go
+    on without what it is about."""
+    if moment.phase not in GOING_BACK or any_share(moment):
+        return ()
+    calls = [EndHook(row.name, row.key, row.attempt) for row in moment.status.hooks if row.state == "Called"]
+    known = moment.scene.hooks
+    return tuple(
+        call
+        for call in calls
+        if _place(call.key) != "OnRollback" and known.get(call.key) != HookResult(call.attempt, "GivenUp")
+    )
+
+
+def _place(key: str) -> str:
+    """The part of a key that says where in the rollout the hook is called."""
+    return key.split("/")[2]
+
+
 def heard(scene: CanaryScene, status: CanaryStatus) -> tuple[HookRecord, ...]:
     """The records with what the hooks have answered since: success, another attempt, or failure for good."""
     retries = {hook.name: hook.retries for hook in scene.canary.spec.hooks} if scene.canary.spec is not None else {}
     rows = []
     for record in status.hooks:
         result = scene.hooks.get(record.key)
-        if record.state != "Called" or result is None or result.attempt != record.attempt or result.state == "Running":
+        if record.state != "Called" or result is None or result.attempt != record.attempt or result.state in _NO_ANSWER:
             rows.append(record)
             continue
         limit = retries.get(record.name)

@@ -260,7 +260,7 @@ class HookResult:
     """What is remembered of a hook's call."""
 
     attempt: int
-    state: Literal["Running", "Succeeded", "Failed"]
+    state: Literal["Running", "Succeeded", "Failed", "GivenUp"]
     message: str = ""
 
 

@@ -182,7 +182,7 @@ def _take_looks(step: Step, view: GateView, tallies: Mapping[str, Tally], scene:
         tally = tallies[check.name]
         if tally.failed:
             continue
-        due = scene.now if tally.last_at is None else tally.last_at + interval_of(check)
+        due = tally.due(interval_of(check)) or scene.now
         if due > scene.now:
             progress.wake(due)
             continue

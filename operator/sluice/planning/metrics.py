@@ -12,7 +12,7 @@ from the future, NaN and infinity are Inconclusive, and none of them is left out
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sluice.api.base import Json
@@ -30,7 +30,7 @@ from sluice.planning.references import (
     replaced,
     unreadable,
 )
-from sluice.planning.verdicts import Bounds, Limits, Look, NoData, Outcome, judge_value
+from sluice.planning.verdicts import Bounds, Limits, Look, NoData, Outcome, Rhythm, judge_value
 from sluice.telemetry.redaction import redact_text
 
 MAX_AGE = timedelta(minutes=5)
@@ -121,6 +121,8 @@ class Series:
     """Why the source itself takes it for no evidence; empty where it does not."""
     floor: str = ""
     """Why the true number may be greater; empty where it is exact. Such a number can fail a check, and not pass it."""
+    rhythm: Rhythm | None = None
+    """When more samples come, where the source knows it."""
 
 
 class Unaskable(Exception):
@@ -208,7 +210,11 @@ def _step(metric: MetricCheck) -> timedelta:
 
 def look_at(check: Check, series: Sequence[Series], at: datetime) -> Look:
     """What the series that a source answered at `at` come to."""
-    metric = check.on_metric
+    rhythms = [one.rhythm for one in series if one.rhythm is not None]
+    return replace(_judged(check.on_metric, series, at), rhythm=min(rhythms, key=lambda one: one.next_at, default=None))
+
+
+def _judged(metric: MetricCheck, series: Sequence[Series], at: datetime) -> Look:
     doubt = _doubt(metric, series, at)
     if doubt:
         return Look(at, Outcome.INCONCLUSIVE, message=doubt)

@@ -125,6 +125,22 @@ class Bounds:
 
 
 @dataclass(frozen=True)
+class Rhythm:
+    """When the samples come that a number is made of."""
+
+    next_at: datetime
+    """When the next one can be asked for, if all goes as before."""
+    every: timedelta
+    """From one to the next; more than 0."""
+
+    def latest_by(self, moment: datetime) -> datetime | None:
+        """When the last of them comes until `moment`; None: none does."""
+        if moment < self.next_at:
+            return None
+        return self.next_at + (moment - self.next_at) // self.every * self.every
+
+
+@dataclass(frozen=True)
 class Look:
     """One measurement and what it came to."""
 
@@ -132,6 +148,8 @@ class Look:
     outcome: Outcome
     value: float | None = None
     message: str = ""
+    rhythm: Rhythm | None = None
+    """None: not known."""
 
 
 def judge_value(value: float | None, fail: Bounds, warn: Bounds | None = None) -> tuple[Outcome, str]:
@@ -189,10 +207,21 @@ class Tally:
     message: str = ""
     failed: str = ""
     """Why the check has failed for good; empty while it has not."""
+    rhythm: Rhythm | None = None
+    """As the newest look tells it."""
+
+    def due(self, interval: timedelta) -> datetime | None:
+        """When to look next: `interval` after the newest look, or earlier, when the last sample until then comes, as a
+        look right after a sample sees it soonest. None: there was no look yet."""
+        if self.last_at is None:
+            return None
+        latest = self.last_at + interval
+        sample = self.rhythm.latest_by(latest) if self.rhythm is not None else None
+        return sample if sample is not None and sample > self.last_at else latest
 
     def with_look(self, look: Look, limits: Limits) -> "Tally":
         """The tally with one more look. Once a check has failed for good, nothing changes that."""
-        seen = replace(self, first_at=self.first_at or look.at, last_at=look.at)
+        seen = replace(self, first_at=self.first_at or look.at, last_at=look.at, rhythm=look.rhythm)
         if self.failed:
             return seen
         evidence = look.outcome not in (Outcome.INCONCLUSIVE, Outcome.ERROR)

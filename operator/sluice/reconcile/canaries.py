@@ -52,16 +52,18 @@ class Canaries:
         measurer: Measurer,
         *,
         add: Callable[[Key], None],
+        later: Callable[[Key], None],
         carry_out: CarryOut,
         commits: Commits,
         at_once: int | None = None,
     ) -> None:
-        """`add` puts a key into the queue; `carry_out` writes the status of a plan and has its actions done. At most `at_once`
-        canaries are under way; None sets no limit."""
+        """`add` puts a key into the queue, and `later` one that can wait for what is urgent; `carry_out` writes the status of a
+        plan and has its actions done. At most `at_once` canaries are under way; None sets no limit."""
         self._caches = caches
         self._clock = clock
         self._measurer = measurer
         self._add = add
+        self._later = later
         self._carry_out = carry_out
         self._hooks = Hooks(client, clock, called=self._called)
         self._commits = commits
@@ -114,7 +116,7 @@ class Canaries:
         else:
             record_canary(old, new)
             for row in new.status.judged if old is None or old.status.judged != new.status.judged else ():
-                self._add(Key(QUALITY_GATES.kind, namespace, row.name))
+                self._later(Key(QUALITY_GATES.kind, namespace, row.name))
             self._measurer.keep_only(new.uid, new.status.stage)
         if old is None or new is None or old.status.phase is not new.status.phase:
             self._wake(self._caches.canaries.by_index(BY_NEED, change.key))

@@ -21,6 +21,7 @@ from sluice.planning.canary_actions import (
     DeleteCandidate,
     DeleteService,
     DisownTarget,
+    EndHook,
     Finalize,
     HoldTarget,
     LetGo,
@@ -96,6 +97,8 @@ class CanaryExecutor:
                 self._measurer.start(view.namespace, action)
             case RunHook():
                 self._hooks.start(view.namespace, view.name, view.uid, action, _facts(view, action))
+            case EndHook():
+                await self._hooks.end(view.namespace, view.name, view.uid, action)
             case ReadCommit():
                 self._commits.read(Key(CANARIES.kind, view.namespace, view.name), view.uid, action)
             case TakeBack() | PutForward():

@@ -51,7 +51,10 @@ class _Claims:
         missing = gateway_status.lacking(found, needed) if found is not None else ()
         if found is None or not missing:
             return ""
-        return f"GatewayClass {found['metadata']['name']} does not claim to support {', '.join(missing)}"
+        return (
+            f"GatewayClass {found['metadata']['name']} does not claim to support {', '.join(missing)} (if it does, state that in "
+            f"its annotation {names.ANNOTATION_SUPPORTS})"
+        )
 
 
 @dataclass

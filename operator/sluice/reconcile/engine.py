@@ -69,7 +69,7 @@ SOURCE: Final = "MetricSource"
 CLUSTER_SOURCE: Final = "ClusterMetricSource"
 
 COALESCE: Final = timedelta(seconds=1)
-"""How long a pipeline's status may lag behind its runs, so that many runs cost few writes."""
+"""How long a pipeline's or a gate's status may lag behind its runs and canaries, so that many changes cost few writes."""
 RESYNC: Final = timedelta(minutes=10)
 """How often our own kinds are listed, in case an event was lost."""
 RESYNC_CHECK: Final = timedelta(seconds=5)
@@ -117,6 +117,7 @@ class Engine:
             self._clock,
             self._measurer,
             add=self._add,
+            later=self._later,
             carry_out=self._carry_out,
             commits=self._commits,
             at_once=settings.canaries_at_once,
@@ -262,6 +263,10 @@ class Engine:
         if key != self._own_write:
             self._queue.add(key)
 
+    def _later(self, key: Key) -> None:
+        """Have it looked at soon, with whatever else comes until then."""
+        self._queue.wake_at(key, self._clock.now() + COALESCE)
+
     def _pipeline_changed(self, change: Change[PipelineView]) -> None:
         namespace, name = change.key
         self._add(Key(PIPELINE, namespace, name))
@@ -287,7 +292,7 @@ class Engine:
             # Removed by hand, or that of an earlier pipeline of the same name: the current one may have to be recorded.
             # Not at once: in a namespace that goes, the pipeline goes a moment later.
             key = Key(PIPELINE, change.old.value.namespace, change.old.value.pipeline)
-            self._queue.wake_at(key, self._clock.now() + COALESCE)
+            self._later(key)
 
     def _run_changed(self, change: Change[RunView]) -> None:
         namespace, name = change.key
@@ -304,9 +309,9 @@ class Engine:
         if old is not None and new is not None and old.uid == new.uid:
             record_run(old, new.status)
             for gate in record_gates(old, new.status):
-                self._queue.wake_at(Key(GATE, namespace, gate), self._clock.now() + COALESCE)
+                self._later(Key(GATE, namespace, gate))
         if old is None or new is None or old.phase != new.phase:
-            self._queue.wake_at(Key(PIPELINE, namespace, view.pipeline), self._clock.now() + COALESCE)
+            self._later(Key(PIPELINE, namespace, view.pipeline))
             self._count_active(namespace, view.pipeline)
         if over and old is not None and not old.phase.ended:
             self._add_waiting(namespace, view.pipeline)

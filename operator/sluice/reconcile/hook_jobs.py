@@ -50,6 +50,15 @@ class HookJobs:
                 ends -= max(0.0, (self._clock.now() - _created(made)).total_seconds())
             return await self._ended(call, made, ends)
 
+    async def remove(self, namespace: str, canary_uid: str, name: str) -> None:
+        """Delete the Job of this name, if the Canary has one. Raises KubeError."""
+        try:
+            job = await self._client.get(JOBS, namespace, name)
+            if _belongs_to(job, canary_uid):
+                await self._client.delete(JOBS, namespace, name, uid=job["metadata"]["uid"], propagation="Background")
+        except NotFound:
+            return
+
     async def _made(self, call: HookCall, wanted: Object, ends: float) -> tuple[Object, bool]:
         """The Job, and whether it was there before. What may pass is tried again until `ends`."""
         name, failures = wanted["metadata"]["name"], 0
@@ -81,7 +90,7 @@ class HookJobs:
             if error.retryable:
                 return None
             raise HookFailed(f"Job {name} cannot be read: {error.message}") from error
-        if not any(owner.get("uid") == call.canary_uid for owner in job["metadata"].get("ownerReferences") or ()):
+        if not _belongs_to(job, call.canary_uid):
             raise HookFailed(f"the name {name} is taken by a Job that does not belong to this Canary")
         if _hash_of(job) != _hash_of(wanted):
             raise HookFailed(f"Job {name} is there already, and was made from another text of the hook")
@@ -178,6 +187,10 @@ def judged(job: Mapping[str, Any]) -> str | None:
     if job["metadata"].get("deletionTimestamp"):
         raise HookFailed(_gone(name))
     return None
+
+
+def _belongs_to(job: Mapping[str, Any], canary_uid: str) -> bool:
+    return any(owner.get("uid") == canary_uid for owner in job["metadata"].get("ownerReferences") or ())
 
 
 def _gone(name: str) -> str:

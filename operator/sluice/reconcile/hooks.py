@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from sluice.api import names
 from sluice.api.base import Json
 from sluice.kube.client import KubeClient
 from sluice.kube.clock import Clock
-from sluice.planning.canary_actions import RunHook
+from sluice.planning.canary_actions import EndHook, RunHook
 from sluice.planning.canary_scene import HookResult
 from sluice.reconcile.hook_call import HookCall, HookFailed
 from sluice.reconcile.hook_jobs import HookJobs
@@ -41,8 +42,8 @@ class Hooks:
         self._jobs = HookJobs(client, clock)
         self._results: dict[str, dict[str, HookResult]] = {}
         """By UID of the Canary, then by key; the newest last."""
-        self._under_way: dict[asyncio.Task[None], str] = {}
-        """The UIDs of their canaries."""
+        self._under_way: dict[asyncio.Task[None], tuple[str, str]] = {}
+        """The UIDs of their canaries, and their keys."""
 
     def results(self, canary_uid: str) -> Mapping[str, HookResult]:
         """What is remembered of a Canary's hooks, by key, as it is now."""
@@ -61,13 +62,25 @@ class Hooks:
         _drop_oldest(known)
         call = HookCall(namespace, canary_name, canary_uid, action, dict(facts))
         task = asyncio.create_task(self._call(call), name=f"hook {canary_name}/{action.hook.name}")
-        self._under_way[task] = canary_uid
+        self._under_way[task] = (canary_uid, action.key)
         task.add_done_callback(self._under_way.pop)
+
+    async def end(self, namespace: str, canary_name: str, canary_uid: str, action: EndHook) -> None:
+        """Give up a call, and remove its Job. Raises KubeError."""
+        tasks = [task for task, place in self._under_way.items() if place == (canary_uid, action.key)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._jobs.remove(
+            namespace, canary_uid, names.hook_job_name(canary_name, action.name, action.key, action.attempt)
+        )
+        self._results.setdefault(canary_uid, {})[action.key] = HookResult(action.attempt, "GivenUp")
+        log.info("gave up a hook", namespace=namespace, canary=canary_name, hook=action.name, attempt=action.attempt)
 
     def forget(self, canary_uid: str) -> None:
         """The Canary is gone: what is remembered of it is dropped, and what is under way is given up. Its Jobs go with it."""
         self._results.pop(canary_uid, None)
-        for task, uid in self._under_way.items():
+        for task, (uid, _) in self._under_way.items():
             if uid == canary_uid:
                 task.cancel()
 

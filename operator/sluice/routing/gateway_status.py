@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sluice.api import names
 from sluice.routing.base import Answer, Object, Standing
 
+SILENT = {
+    "gateway.envoyproxy.io/gatewayclass-controller": frozenset(
+        {"HTTPRouteRequestMirror", "HTTPRouteRequestPercentageMirror"}
+    )
+}
+"""Controllers whose classes claim nothing, and what they have been seen to do: Envoy Gateway 1.9."""
 _REQUIRED = ("Accepted", "ResolvedRefs")
 _PARTLY = "PartiallyInvalid"
 _PARENT_FIELDS = ("group", "kind", "namespace", "name", "sectionName", "port")
@@ -46,15 +53,20 @@ def answer(route: Object) -> Answer:
 
 
 def lacking(gateway_class: Object, needed: Sequence[str]) -> tuple[str, ...]:
-    """Those of the features, named as in Gateway API, that the class does not claim in `status.supportedFeatures`.
+    """Those of the features, named as in Gateway API, that the class does not claim.
 
-    A class that claims nothing at all lacks them all. It matters for mirrors: some gateways answer every request of a rule
-    with 500 when it has a filter that they do not know, and still report the route as accepted.
+    It claims them in `status.supportedFeatures`; whoever knows better says so in the annotation `sluice.dev/supports`, with commas
+    between. It matters for mirrors: some gateways answer every request of a rule with 500 when it has a filter that they do not
+    know, and still report the route as accepted.
     """
     claimed = {
         feature["name"] if isinstance(feature, Mapping) else feature  # v1.0 had plain strings
         for feature in (gateway_class.get("status") or {}).get("supportedFeatures") or ()
     }
+    if not claimed:
+        claimed |= SILENT.get((gateway_class.get("spec") or {}).get("controllerName", ""), frozenset())
+    stated = ((gateway_class.get("metadata") or {}).get("annotations") or {}).get(names.ANNOTATION_SUPPORTS, "")
+    claimed |= {word.strip() for word in stated.split(",")}
     return tuple(feature for feature in needed if feature not in claimed)
 
 

@@ -15,14 +15,15 @@ about style, are passed over.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sluice.api.base import Json
 from sluice.api.metric_source import Prometheus
 from sluice.planning.metrics import STEP, Point, Question, RequestsQuestion, Series
+from sluice.planning.verdicts import Rhythm
 from sluice.sources.access import Access
 from sluice.sources.answers import a_list, a_moment, a_pair, an_object, labels
 from sluice.sources.base import BadAnswer, BadQuery, Misconfigured
@@ -31,6 +32,8 @@ from sluice.sources.proxies import PROXIES, ProxySeries
 from sluice.sources.requests import STRETCH, Counts, Track, counted, doubtful, measured
 
 _LOOK_BACK: Final = timedelta(minutes=5)
+INGESTED: Final = 0.05
+"""Seconds from the time of a sample, which is the beginning of its scrape, until the server answers with it."""
 _FARTHEST_SCRAPE: Final = 15.0
 """A window is begun by a sample before it: how many seconds before, at least, one is looked for."""
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': "\\x22", "'": "\\x27", "`": "\\x60", "\n": "\\n"})
@@ -97,7 +100,8 @@ class PrometheusReader:
         # The oldest of them, since what a replica has counted that is no longer scraped is not known.
         newest = a_moment(min(track.newest for track in tracks), "the time of a sample")
         begin = asked.begin.timestamp() if asked.begin is not None else -math.inf
-        return measured(asked, [track.over(window, track.newest - begin) for track in tracks], newest)
+        number = measured(asked, [track.over(window, track.newest - begin) for track in tracks], newest)
+        return replace(number, rhythm=_rhythm(tracks, question.at))
 
     async def _asked(self, how: str, query: str, form: Mapping[str, str]) -> tuple[Series, ...]:
         return self._series(await self._access.post_form(f"{self._address}/api/v1/{how}", {"query": query, **form}))
@@ -135,6 +139,16 @@ def _tracks(proxy: ProxySeries, key: str, series: tuple[Series, ...]) -> list[Tr
             track.add(at.timestamp(), counted(proxy, pages[at]).get(key, Counts()))
         tracks.append(track)
     return tracks
+
+
+def _rhythm(tracks: Sequence[Track], now: datetime) -> Rhythm | None:
+    """When the next scrape of any replica can be asked for; None where none is known to be due."""
+    known = [track.rhythm for track in tracks]
+    due = [
+        Rhythm(datetime.fromtimestamp(at + INGESTED, UTC), timedelta(seconds=every))
+        for at, every in (one for one in known if one is not None)
+    ]
+    return min((one for one in due if one.next_at > now), key=lambda one: one.next_at, default=None)
 
 
 def _timestamp(moment: datetime) -> str:

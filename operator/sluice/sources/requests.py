@@ -16,6 +16,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
+from statistics import median
 from typing import Final
 
 from sluice.api.durations import format_duration
@@ -28,6 +30,8 @@ STRETCH: Final = 60.0
 """By how many seconds a window may be longer than was asked for, where scrapes are far apart."""
 _LONGEST: Final = LONGEST_WINDOW.total_seconds() + STRETCH
 _MANY_PAGES: Final = 256
+_RHYTHM: Final = 5
+"""Scrapes that tell how far they are apart, of which some may have failed."""
 _NEARNESS: Final = 0.02
 """Pages of a track that are this part of their age apart are near enough to each other."""
 
@@ -142,6 +146,15 @@ class Track:
     def newest(self) -> float:
         """The moment of the newest scrape, in seconds; minus infinity before the first."""
         return self._pages[-1][0] if self._pages else -math.inf
+
+    @property
+    def rhythm(self) -> tuple[float, float] | None:
+        """(Moment of the next scrape, seconds from one to the next), as the newest ones came; None: there are too few."""
+        times = [at for at, _ in self._pages[-_RHYTHM - 1 :]]
+        if len(times) < 2:
+            return None
+        every = median(later - earlier for earlier, later in pairwise(times))
+        return times[-1] + every, every
 
     def add(self, at: float, counts: Counts, *, keep: float = _LONGEST, restarted: bool = False) -> None:
         """A scrape at `at`, in seconds; one that is not newer is passed over. What is older than `keep` is dropped.

@@ -25,6 +25,7 @@ from sluice.planning.canary_actions import (
     DeleteCandidate,
     DeleteService,
     DisownTarget,
+    EndHook,
     HoldTarget,
     LetGo,
     PutForward,
@@ -485,6 +486,9 @@ class World:
                 self._take_look(scene, action)
             case RunHook():
                 self._run_hook(action)
+            case EndHook():
+                assert not any(any(route.stated[1:]) for route in self.routes.values()), "first the requests go back"
+                self.hooks[action.key] = HookResult(action.attempt, "GivenUp")
             case ReadCommit():
                 self.commits[action.revision] = commit_of(action.revision, self.commit_problem)
             case PutForward():

@@ -468,6 +468,30 @@ def test_a_hook_that_fails_for_good_takes_the_candidate_out() -> None:
     assert [attempt for key, attempt in world.hook_effects if "BeforeRollout" in key] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("way", ["aborted", "another revision", "deleted"])
+def test_a_hook_that_is_under_way_is_ended_when_its_rollout_goes_back(way: str) -> None:
+    world = started(**HOOKS)
+    world.git("v2")
+    world.run(until=P.PREPARING)
+    world.hook_answer = "Running"
+    for _ in world.ticks(100):
+        world.look()
+    (key,) = [key for key, result in world.hooks.items() if result.state == "Running"]
+    assert "/BeforeStep-0/" in key
+    match way:
+        case "aborted":
+            world.ask("abort", "1")
+        case "another revision":
+            world.git("v3")
+        case "deleted":
+            world.deleting = True
+    for _ in world.ticks(100):
+        world.look()
+    assert world.hooks[key].state == "GivenUp"
+    rollback = [result.state for key, result in world.hooks.items() if "/OnRollback/" in key]
+    assert rollback == (["Running"] if way == "aborted" else [])
+
+
 @pytest.mark.parametrize("until", [P.STABLE, P.HOLDING, P.STEPPING, P.WATCHING, P.PROMOTING, P.RETURNING])
 def test_a_deleted_canary_gives_everything_back(until: P) -> None:
     world = started()

@@ -16,8 +16,10 @@ from sluice.planning.verdicts import (
     Look,
     NoData,
     Outcome,
+    Rhythm,
     ScoreLines,
     Severity,
+    Tally,
     combine,
     decide,
     judge_samples,
@@ -175,3 +177,54 @@ def test_a_history_that_ends_without_evidence_never_passes(text: str, limit: int
 @given(st.lists(RESULTS, min_size=1, max_size=6), LINES)
 def test_the_order_of_checks_does_not_matter(checks: list[CheckResult], lines: ScoreLines | None) -> None:
     assert combine(checks, lines).outcome is combine(checks[::-1], lines).outcome
+
+
+# -- when to look -----------------------------------------------------------------------------------------------------
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+@pytest.mark.parametrize(
+    ("interval", "next_sample", "every", "due"),
+    [
+        pytest.param(0.25, 0.1, 1, 0.1, id="a sample comes before the next look"),
+        pytest.param(0.25, 0.25, 1, 0.25, id="at the same time"),
+        pytest.param(0.25, 0.6, 1, 0.25, id="it comes later"),
+        pytest.param(10, 0.4, 1, 9.4, id="many come, and the last one counts"),
+        pytest.param(10, 0.4, 15, 0.4, id="samples are farther apart than looks"),
+        pytest.param(0.25, -0.1, 1, 0.25, id="the sample is late"),
+        pytest.param(0.25, 0, 1, 0.25, id="it came with the look"),
+    ],
+)
+def test_a_look_is_taken_when_the_last_sample_comes_before_it_is_due(
+    interval: float, next_sample: float, every: float, due: float
+) -> None:
+    rhythm = Rhythm(T0 + seconds(next_sample), seconds(every))
+    tally = Tally().with_look(Look(T0, PASS, 1.0, rhythm=rhythm), Limits())
+    assert tally.due(seconds(interval)) == T0 + seconds(due)
+
+
+def test_a_look_without_a_rhythm_is_due_after_its_interval_and_the_first_one_at_once() -> None:
+    rhythm = Rhythm(T0 + seconds(0.1), seconds(1))
+    tally = Tally().with_look(Look(T0, PASS, 1.0, rhythm=rhythm), Limits())
+    forgotten = tally.with_look(Look(T0 + seconds(1), ERROR), Limits())
+    assert forgotten.due(seconds(5)) == T0 + seconds(6)
+    assert Tally().due(seconds(5)) is None
+
+
+@given(interval=st.floats(0.25, 120), first=st.floats(-120, 120), every=st.floats(0.05, 120), looks=st.integers(1, 30))
+def test_looks_go_on_and_no_two_are_farther_apart_than_the_interval(
+    interval: float, first: float, every: float, looks: int
+) -> None:
+    """And there is at most one more than the interval makes: the one that falls in with the samples."""
+    at, times = T0, [T0]
+    for _ in range(looks):
+        rhythm = Rhythm(T0 + seconds(first), seconds(every))
+        due = Tally().with_look(Look(at, PASS, 1.0, rhythm=rhythm), Limits()).due(seconds(interval))
+        assert due is not None
+        assert at < due <= at + seconds(interval)
+        times.append(at := due)
+    if every <= interval and first <= 0:
+        assert (times[-1] - times[0]).total_seconds() >= (looks - 1) * (interval - every) - 0.001

@@ -20,7 +20,7 @@ from sluice.kube.client import KubeClient
 from sluice.kube.clock import ManualClock
 from sluice.kube.connection import Connection
 from sluice.kube.resources import JOBS, SECRETS
-from sluice.planning.canary_actions import RunHook
+from sluice.planning.canary_actions import EndHook, RunHook
 from sluice.planning.canary_scene import HookResult
 from sluice.reconcile.hook_requests import AT_ONCE_PER_HOST
 from sluice.reconcile.hooks import REMEMBERED, Hooks, wait_before
@@ -347,6 +347,36 @@ async def test_a_forgotten_canary_leaves_nothing(world: World) -> None:
     await world.hooks.stop()
     assert world.hooks.results(UID) == {}
     assert world.heard == []
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_job_that_nobody_waits_for_is_removed(world: World, restarted: bool) -> None:
+    world.job()
+    await world.the_job()
+    if restarted:
+        await world.hooks.stop()
+        world.restarted()
+    await world.hooks.end("data", "pricing", UID, EndHook("smoke", KEY, 1))
+    assert world.api.all_of(JOBS) == []
+    assert world.hooks.results(UID)[KEY] == HookResult(1, "GivenUp")
+    assert world.heard == []
+
+
+async def test_a_request_that_nobody_waits_for_is_given_up(world: World) -> None:
+    world.server.hang()
+    world.post()
+    await condition(lambda: len(world.server.asked) == 1)
+    await world.hooks.end("data", "pricing", UID, EndHook("smoke", KEY, 1))
+    assert world.hooks.results(UID)[KEY].state == "GivenUp"
+    world.post()
+    assert world.hooks.results(UID)[KEY].state == "GivenUp"
+
+
+async def test_a_job_of_somebody_else_is_not_removed(world: World) -> None:
+    name = names.hook_job_name("pricing", "smoke", KEY, 1)
+    foreign = world.api.put(JOBS, {"metadata": {"name": name}, "spec": {}})
+    await world.hooks.end("data", "pricing", UID, EndHook("smoke", KEY, 1))
+    assert world.api.get(JOBS, name) == foreign
 
 
 async def test_results_that_the_planner_has_long_seen_are_dropped(world: World) -> None:

@@ -86,13 +86,26 @@ def test_a_route_without_parents_is_served_by_nobody() -> None:
     assert HTTP_ROUTE.answer(alone).standing is Standing.REFUSED
 
 
+MIRROR, PERCENTAGE = "HTTPRouteRequestMirror", "HTTPRouteRequestPercentageMirror"
+ENVOY = {"controllerName": "gateway.envoyproxy.io/gatewayclass-controller"}
+
+
 @pytest.mark.parametrize(
-    ("status", "missing"),
+    ("gateway_class", "missing"),
     [
-        ({}, ("A", "B")),
-        ({"supportedFeatures": [{"name": "B"}]}, ("A",)),
-        ({"supportedFeatures": ["A", "B"]}, ()),
+        pytest.param({}, (MIRROR, PERCENTAGE), id="nothing"),
+        pytest.param({"status": {"supportedFeatures": [{"name": PERCENTAGE}]}}, (MIRROR,), id="one of them"),
+        pytest.param({"status": {"supportedFeatures": [MIRROR, PERCENTAGE]}}, (), id="both, as in v1.0"),
+        pytest.param(
+            {"metadata": {"annotations": {"sluice.dev/supports": f"{MIRROR}, {PERCENTAGE}"}}}, (), id="stated"
+        ),
+        pytest.param({"metadata": {"annotations": {"sluice.dev/supports": MIRROR}}}, (PERCENTAGE,), id="one is stated"),
+        pytest.param({"spec": ENVOY}, (), id="Envoy Gateway, which claims nothing"),
+        pytest.param({"spec": {"controllerName": "example.com/silent"}}, (MIRROR, PERCENTAGE), id="another silent one"),
+        pytest.param(
+            {"spec": ENVOY, "status": {"supportedFeatures": [{"name": MIRROR}]}}, (PERCENTAGE,), id="it claims again"
+        ),
     ],
 )
-def test_a_class_can_only_what_it_claims(status: Json, missing: tuple[str, ...]) -> None:
-    assert lacking({"status": status}, ("A", "B")) == missing
+def test_a_class_can_only_what_it_claims(gateway_class: Json, missing: tuple[str, ...]) -> None:
+    assert lacking(gateway_class, (MIRROR, PERCENTAGE)) == missing

@@ -249,7 +249,7 @@ async def test_a_measure_comes_from_the_samples_of_counters(
 ) -> None:
     back_end.say(matrix(*answer))
     series = await measure(back_end, http, number)
-    assert series == Series({}, (Point(AT - timedelta(seconds=1), pytest.approx(value)),))
+    assert series.points == (Point(AT - timedelta(seconds=1), pytest.approx(value)),)
 
 
 async def test_latency_comes_from_buckets(back_end: BackEnd, http: Http) -> None:
@@ -299,6 +299,26 @@ async def test_a_replica_that_is_no_longer_scraped_makes_the_answer_stale(back_e
     series = await measure(back_end, http)
     check = check_of(query=None, requests={"measure": "ErrorRate", "window": "5s"}, maxAge="3s")
     assert look_at(check, [series], AT).message == "stale: the newest sample is 4.0s old, maxAge is 3.0s"
+
+
+@pytest.mark.parametrize(
+    ("scrapes", "seconds"),
+    [
+        pytest.param([(-8.7, -7.7, -6.7, -5.7, -4.7, -3.7, -2.7, -1.7, -0.7)], 0.35, id="the next one"),
+        pytest.param([(-6.7, -5.7, -3.7, -2.7, -1.7, -0.7)], 0.35, id="one was missed"),
+        pytest.param([(-7.7, -6.7, -5.7, -4.7, -3.7, -2.7, -1.7)], None, id="it is late"),
+        pytest.param([(-6.3, -1.3), (-6.4, -3.4, -0.4)], 2.65, id="two replicas"),
+        pytest.param([(-0.7,)], None, id="the first one"),
+    ],
+)
+async def test_when_the_next_sample_is_due_is_told(
+    scrapes: list[tuple[float, ...]], seconds: float | None, back_end: BackEnd, http: Http
+) -> None:
+    back_end.say(matrix(*(witness(*times, instance=f"{number}") for number, times in enumerate(scrapes))))
+    rhythm = (await measure(back_end, http)).rhythm
+    assert (rhythm is not None) is (seconds is not None)
+    if rhythm is not None and seconds is not None:
+        assert (rhythm.next_at - AT).total_seconds() == pytest.approx(seconds, abs=1e-5)
 
 
 async def test_a_prometheus_that_names_no_proxy_is_told(http: Http) -> None:

@@ -14,7 +14,7 @@ from sluice.planning.canary_scene import (
     Moment,
     plan_hash,
 )
-from sluice.planning.canary_traffic import out
+from sluice.planning.canary_traffic import out, reached
 
 P = CanaryPhase
 
@@ -125,8 +125,10 @@ def abort_asked(m: Moment, _: Evidence) -> Cause | None:
 
 
 def promotion_asked(m: Moment, _: Evidence) -> Cause | None:
-    """Somebody asked for the promotion, or approved it."""
+    """Somebody asked for the promotion, or approved it. What is still on its way to the candidate gets there first."""
     by = asked(m, "promote", "promoteInFull")
+    if m.phase in (P.WATCHING, P.KEEPING) and not reached(m):
+        return None
     reason = CanaryReason.APPROVED if m.phase is P.APPROVING else CanaryReason.PROMOTED_BY_REQUEST
     return Cause(reason, "promotion was asked for", by) if by is not None and m.spec is not None else None
 

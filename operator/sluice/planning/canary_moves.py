@@ -7,7 +7,7 @@ from sluice.api.canary_status import CanaryPhase as P
 from sluice.api.canary_status import CanaryStatus, FailedRevision, LastMove, PastRevision, RouteRecord
 from sluice.planning.canary_evidence import JUDGED, Evidence, came_to, fresh, judged
 from sluice.planning.canary_guards import Cause
-from sluice.planning.canary_scene import Moment, plan_hash
+from sluice.planning.canary_scene import NOTHING, Moment, plan_hash
 from sluice.planning.canary_transitions import Transition
 
 MAX_FAILED = 10
@@ -50,9 +50,7 @@ def _to_rest(moment: Moment, cause: Cause) -> dict[str, Any]:
     update: dict[str, Any] = {
         "candidate_revision": None,
         "step": None,
-        "weight": 0,
-        "matched": None,
-        "mirror": None,
+        **NOTHING.as_asked(),
         "gates": (),
         "hooks": (),
         "routes": (),
@@ -84,9 +82,7 @@ def _begin(moment: Moment, _: Cause) -> dict[str, Any]:
         "round": moment.status.round + 1,
         "plan": plan_hash(moment.spec) if moment.spec is not None else None,
         "step": None,
-        "weight": 0,
-        "matched": None,
-        "mirror": None,
+        **NOTHING.as_asked(),
         "stage": moment.status.stage + 1,
         "gates": (),
         "hooks": (),
@@ -106,6 +102,10 @@ def _next_step(moment: Moment, _: Cause) -> dict[str, Any]:
 
 def _next_stage(moment: Moment, _: Cause) -> dict[str, Any]:
     return {"stage": moment.status.stage + 1, "gates": fresh(moment.status.gates), "verdict": None}
+
+
+def _watch(moment: Moment, _: Cause) -> dict[str, Any]:
+    return _next_stage(moment, _) | moment.top_share.as_asked()
 
 
 def _fail(moment: Moment, cause: Cause) -> dict[str, Any]:
@@ -149,7 +149,7 @@ _EFFECTS: dict[P, Callable[[Moment, Cause], dict[str, Any]]] = {
     P.PREPARING: _prepare,
     P.PREVIEWING: _next_stage,
     P.STEPPING: _next_step,
-    P.WATCHING: _next_stage,
+    P.WATCHING: _watch,
     P.ROLLING_BACK: _fail,
     P.RESTARTING: _trust,
     P.FAILED: _rest_failed,

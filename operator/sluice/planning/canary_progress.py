@@ -223,21 +223,27 @@ def checks_passed_for_approval(m: Moment, evidence: Evidence) -> Cause | None:
     return _checked(m, evidence) if _manual(m) else None
 
 
-def _switched(m: Moment) -> Cause | None:
-    top = m.top_share
-    if m.spec is None or m.share != top or not reached(m) or not m.up(top.weight):
-        return None
-    return Cause(CanaryReason.SWITCHED, f"the candidate has {top.weight}%")
+def _may_switch(m: Moment) -> bool:
+    """Whether the hooks before the promotion have been called, and the candidate can take what it is to get."""
+    return m.spec is not None and call(m, "BeforePromotion").done and m.up(m.top_share.weight)
+
+
+def _switched(m: Moment) -> bool:
+    return m.share == m.top_share and reached(m)
 
 
 def switched_in_full(m: Moment, _: Evidence) -> Cause | None:
     """All requests go to the candidate, and somebody asked for no watch."""
-    return _switched(m) if m.status.in_full else None
+    if not m.status.in_full or not _may_switch(m) or not _switched(m):
+        return None
+    return Cause(CanaryReason.SWITCHED, f"the candidate has {m.top_share.weight}%")
 
 
-def switched(m: Moment, _: Evidence) -> Cause | None:
-    """All requests go to the candidate."""
-    return _switched(m)
+def ready_to_switch(m: Moment, _: Evidence) -> Cause | None:
+    """All requests can go to the candidate, and the watch begins with them. Where requests are divided by pods, they have gone."""
+    if m.status.in_full or not _may_switch(m) or not (m.routed or _switched(m)):
+        return None
+    return Cause(CanaryReason.SWITCHED, f"the candidate gets {m.top_share.weight}%")
 
 
 def watch_length(m: Moment) -> timedelta:

@@ -163,6 +163,10 @@ class Share:
     mirror: int = 0
     """Percent of the requests of which it gets a copy."""
 
+    def as_asked(self) -> dict[str, int | bool | None]:
+        """The fields of a status that ask for it."""
+        return {"weight": self.weight, "matched": self.matched or None, "mirror": self.mirror or None}
+
 
 NOTHING = Share()
 

@@ -92,8 +92,7 @@ def _at(m: Moment, share: Share) -> CanaryStatus:
 
 
 def _asking(m: Moment, status: CanaryStatus, share: Share) -> CanaryStatus:
-    update = {"weight": share.weight, "matched": share.matched or None, "mirror": share.mirror or None, "since": m.now}
-    return status.model_copy(update=update)
+    return status.model_copy(update=share.as_asked() | {"since": m.now})
 
 
 def _withdrawing(m: Moment) -> tuple[CanaryStatus, Traffic]:

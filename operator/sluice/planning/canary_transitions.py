@@ -73,7 +73,7 @@ TABLE: tuple[Transition, ...] = (
     Transition((P.PREVIEWING,), progress.checks_passed_for_approval, P.APPROVING, forward=True),
     Transition((P.PREVIEWING,), progress.checks_passed, P.SWITCHING, forward=True),
     Transition((P.SWITCHING,), progress.switched_in_full, P.PROMOTING, forward=True),
-    Transition((P.SWITCHING,), progress.switched, P.WATCHING, forward=True),
+    Transition((P.SWITCHING,), progress.ready_to_switch, P.WATCHING, forward=True),
     Transition((P.WATCHING, P.KEEPING), guards.promotion_asked, P.PROMOTING),
     Transition((P.WATCHING,), progress.watch_passed_and_old_is_kept, P.KEEPING, forward=True),
     Transition((P.WATCHING,), progress.watch_passed, P.PROMOTING, forward=True),

@@ -186,6 +186,7 @@ class World:
         """Revisions whose pods never become ready."""
         self.control: ControlRequest | BadControl | None = None
         self.dependencies: list[Dependency] = []
+        self.router_away = False
         self.hook_answer = "Succeeded"
         self.hook_effects: dict[tuple[str, int], int] = {}
         self.tallies: dict[TallyKey, Tally] = {}
@@ -350,8 +351,8 @@ class World:
             pod.named = pod.ready
 
     def router(self) -> None:
-        """The router does what the routes state."""
-        for route in self.routes.values():
+        """The router does what the routes state, unless it is away."""
+        for route in self.routes.values() if not self.router_away else ():
             route.applied = route.stated
 
     def reset(self) -> None:

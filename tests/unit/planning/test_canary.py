@@ -71,6 +71,15 @@ def test_a_good_version_is_let_in_step_by_step_and_the_target_ends_as_git_says(f
     assert all(count == 1 for count in world.hook_effects.values())
 
 
+def test_the_hook_before_the_promotion_is_called_also_where_the_last_step_has_all_requests() -> None:
+    world = started(**HOOKS, canary={"steps": [{"weight": 100, "hold": "1m"}]})
+    world.git("v2")
+    world.run()
+    assert world.status.stable_revision == "v2"
+    places = [key.split("/")[2] for key, _ in world.hook_effects]
+    assert places == ["BeforeRollout", "BeforeStep-0", "BeforePromotion", "AfterPromotion"]
+
+
 def columns(world: World) -> tuple[str | None, str | None]:
     return world.status.progress, world.status.verdict
 
@@ -277,9 +286,27 @@ def test_a_failed_revision_is_not_tried_again_until_somebody_asks() -> None:
     assert (world.status.phase, world.status.stable_revision) == (P.STABLE, "v2")
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_no_watch_ends_before_the_requests_have_gone_over(asked: bool) -> None:
+    world = started()
+    world.git("v2")
+    world.run(until=P.WATCHING)
+    world.router_away = True
+    if asked:
+        world.ask("promote", "1")
+    for _ in range(20):
+        world.advance(minutes=5)
+        world.look()
+    assert (world.status.phase, world.status.weight, world.target.paused) == (P.WATCHING, 100, True)
+    world.router_away = False
+    world.run(until=P.PROMOTING)
+    assert world.status.last_move is not None
+    assert world.status.last_move.by == ("alice" if asked else "")
+
+
 @pytest.mark.parametrize("until", [P.PREPARING, P.STEPPING, P.SWITCHING, P.WATCHING])
 def test_a_revert_needs_no_analysis(until: P) -> None:
-    world = started()
+    world = started(candidate={"byWeight": True})
     world.git("v2")
     world.run(until=until)
     looks = dict(world.good_looks)
@@ -668,7 +695,7 @@ def test_the_weight_is_held_for_its_time_and_metrics_are_not_looked_at_before_th
     while not world.tallies:
         world.run_once()
     assert world.now - begin >= timedelta(minutes=2)
-    world.run(until=P.SWITCHING)
+    world.run(until=P.WATCHING)
     assert world.now - begin >= timedelta(minutes=5)
 
 

@@ -23,6 +23,8 @@ TARGETS = ("operator", "operator-gate", "example-flights", "example-pricing")
 """The targets of the Dockerfile that become images."""
 BUSYBOX = "localhost/sluice/busybox:1"
 """A shell for tests; see small_images.py."""
+GRPC_CALLER = "localhost/sluice/grpc-caller:1"
+"""A gRPC service that says which version it is; see components/grpc-caller. Another text of it takes another tag."""
 _KEPT_ARCHIVES = 3
 
 

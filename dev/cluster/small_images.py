@@ -1,4 +1,4 @@
-"""Images of one program each, made without a builder: the pause image, busybox for tests, CoreDNS, and those of Envoy."""
+"""Images of one program each, made without a builder: the pause image, busybox for tests, CoreDNS, and what add-ons need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dev.cluster import archive
 from dev.cluster.cluster import Archive
 from dev.cluster.commands import run
 from dev.cluster.errors import ClusterError
-from dev.cluster.images import BUSYBOX
+from dev.cluster.images import BUSYBOX, GRPC_CALLER
 from dev.cluster.tools import TOOLS, Toolbox
 
 _USERS = (
@@ -47,6 +47,11 @@ class SmallImages:
             raise ClusterError("busybox is not installed: apt-get install busybox-static")
         links = {f"/bin/{name}": "busybox" for name in run([found, "--list"]).split() if name != "busybox"}
         return self._make(BUSYBOX, {"/bin/busybox": Path(found)}, links, {"/etc/passwd": _USERS, "/etc/group": _GROUPS})
+
+    def grpc_caller(self) -> Archive:
+        """What tests of GRPCRoutes call."""
+        program = self._toolbox.path("grpc-caller")
+        return self._make(GRPC_CALLER, {"/grpc-caller": program}, entrypoint="/grpc-caller")
 
     def envoy_gateway(self) -> Archive:
         """The control plane of the add-on envoy."""

@@ -151,6 +151,7 @@ TOOLS = {
             "github.com/envoyproxy/gateway",
             ("github.com/envoyproxy/gateway/internal/cmd/version.envoyGatewayVersion={version}",),
         ),
+        Tool("grpc-caller", ".", "google.golang.org/grpc"),
         Tool("argocd-lua", ".", "github.com/argoproj/argo-cd/v3", module="argocd"),
     )
 }

@@ -25,7 +25,7 @@ class Addon:
 ADDONS = {
     "kwok": Addon(kwok.up, tools=("kwok",)),
     "metrics": Addon(metrics.up),
-    "gateway": Addon(gateway.up, tools=("traefik",)),
+    "gateway": Addon(gateway.up, tools=("traefik", "grpc-caller")),
     "envoy": Addon(envoy.up, tools=("envoy-gateway",)),
     "argocd": Addon(argocd.up, tools=("argocd", "argocd-lua", "kustomize")),
 }

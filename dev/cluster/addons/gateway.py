@@ -16,10 +16,12 @@ from string import Template
 
 from dev.cluster import network, progress
 from dev.cluster.addons.context import Context
+from dev.cluster.cluster import load_missing
 from dev.cluster.commands import wait_until
 from dev.cluster.errors import ClusterError
 from dev.cluster.kubectl import Kubectl
 from dev.cluster.settings import Ports
+from dev.cluster.small_images import SmallImages
 from dev.cluster.tools import module_folder
 
 NAMESPACE = "sluice-gateway"
@@ -31,7 +33,7 @@ _CRD_MODULE = "sigs.k8s.io/gateway-api"
 
 
 def up(context: Context) -> None:
-    """Install the standard CRDs of Gateway API, start Traefik, and give it its Gateway."""
+    """Install the standard CRDs of Gateway API, start Traefik, give it its Gateway, and bring what gRPC tests call to the nodes."""
     kubectl = context.kubectl
     if context.cluster.name != "local":
         _require_given(kubectl)
@@ -56,6 +58,7 @@ def up(context: Context) -> None:
             timeout=60,
             alive=lambda: context.processes.require("traefik"),
         )
+    load_missing(context.cluster, [SmallImages(context.settings.cache, context.toolbox).grpc_caller()])
 
 
 def flags(ports: Ports, proxy: str = "main") -> list[str]:

@@ -18,7 +18,7 @@ from sluice.planning.actions import Occurrence, same
 from sluice.planning.canary_actions import ApplyService, CanaryAction, CanaryPlan, Finalize
 from sluice.planning.canary_commits import asked, with_commits
 from sluice.planning.canary_controls import answered
-from sluice.planning.canary_evidence import Evidence, gather, worth_writing
+from sluice.planning.canary_evidence import LOOKING, Evidence, gather, worth_writing
 from sluice.planning.canary_forward import forward
 from sluice.planning.canary_history import joined, recorded, with_first_requests
 from sluice.planning.canary_hooks import given_up, heard
@@ -26,7 +26,7 @@ from sluice.planning.canary_moves import enter
 from sluice.planning.canary_progress import keep_length, watch_length
 from sluice.planning.canary_scene import DEFAULT_HOLD, DEFAULT_NO_EVIDENCE, CanaryScene, Moment, length
 from sluice.planning.canary_states import LAST, NEEDS_SPEC, STATES, UNDER_WAY, Doing
-from sluice.planning.canary_traffic import out, refused, seen
+from sluice.planning.canary_traffic import out, reached, refused, seen
 from sluice.planning.canary_transitions import next_move
 from sluice.planning.canary_write_back import write_back
 
@@ -43,7 +43,9 @@ NO_STEPS = "-"
 """What stands for the step of a canary that has none, as in blue-green."""
 _AT_REST = (CanaryPhase.STABLE, CanaryPhase.FAILED, CanaryPhase.LEAVING, CanaryPhase.GONE)
 LASTING = timedelta(minutes=1)
-"""A stage that ends sooner is not worth a write for its verdict."""
+"""A stage that ends sooner is not worth a write for its verdict, or for the weight that is seen."""
+SETTLED = timedelta(seconds=10)
+"""How long the weight that is seen waits for something else that is written."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,10 @@ def plan_canary(scene: CanaryScene) -> CanaryPlan:
     writing = write_back(scene, status)
     forwarding = forward(scene, writing.status)
     status = forwarding.status
-    written = _news(before, status.model_copy(update={"weight_seen": seen(moment)}))
-    wakes = [wake for wake in (doing.wake_at, alert_at, evidence.wake_at, forwarding.wake_at) if wake is not None]
+    arrived, arrived_at = _arrived(moment)
+    written = _news(before, status.model_copy(update={"weight_seen": seen(moment)}), arrived=arrived)
+    soonest = (doing.wake_at, alert_at, evidence.wake_at, forwarding.wake_at, arrived_at)
+    wakes = [wake for wake in soonest if wake is not None]
     return CanaryPlan(
         written,
         (
@@ -220,9 +224,19 @@ def _conditions(
     }
 
 
-def _news(before: CanaryStatus, after: CanaryStatus) -> CanaryStatus | None:
-    """The status if it is worth a write: the weight that is seen goes along with the next one that is."""
-    lazy = {"weight_seen": before.weight_seen}
+def _arrived(moment: Moment) -> tuple[bool, datetime | None]:
+    """Whether it is time to write down that the requests are divided as asked, in a stage that lasts; else when it will be."""
+    if moment.phase not in LOOKING or moment.status.weight_seen == moment.status.weight or not reached(moment):
+        return False, None
+    if not _lasts(moment):
+        return False, None
+    due = moment.since + SETTLED
+    return moment.now >= due, due if moment.now < due else None
+
+
+def _news(before: CanaryStatus, after: CanaryStatus, *, arrived: bool) -> CanaryStatus | None:
+    """The status if it is worth a write. The weight that is seen goes along with the next one that is, unless it has `arrived`."""
+    lazy = {} if arrived else {"weight_seen": before.weight_seen}
     return None if same(before, after.model_copy(update=lazy)) else after
 
 

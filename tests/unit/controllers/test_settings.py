@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.controllers.__main__ import main
+from sluice.controllers.main import main
 from sluice.controllers.settings import BadSetting, Settings
 
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
@@ -40,6 +41,25 @@ def _kubeconfig(folder: Path) -> Path:
     return file
 
 
+COMMAND = [sys.executable, "-m", "sluice.controllers"]
+
+
+def _environment(folder: Path, port: int) -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT / "operator"),
+        "KUBECONFIG": str(_kubeconfig(folder)),
+        "SLUICE_METRICS_PORT": str(port),
+    }
+
+
+def _hears(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    caught = next(int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
+    return bool(caught & 1 << (number - 1))
+
+
 @pytest.fixture
 def port() -> int:
     return _free_port()
@@ -48,14 +68,7 @@ def port() -> int:
 @pytest.fixture
 def waiting(tmp_path: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     """An operator that has found no API server."""
-    env = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT / "operator"),
-        "KUBECONFIG": str(_kubeconfig(tmp_path)),
-        "SLUICE_METRICS_PORT": str(port),
-    }
-    command = [sys.executable, "-m", "sluice.controllers"]
-    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(COMMAND, env=_environment(tmp_path, port), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if "cannot list yet" in line:
@@ -78,3 +91,25 @@ def test_without_an_api_server_it_lives_but_is_not_ready(waiting: subprocess.Pop
 def test_a_signal_ends_it_while_it_waits(waiting: subprocess.Popen[str], number: signal.Signals) -> None:
     waiting.send_signal(number)
     assert waiting.wait(SECONDS) == 0
+
+
+def test_a_signal_ends_it_while_it_loads(tmp_path: Path, port: int) -> None:
+    """As the first process of a container, which Linux spares a SIGTERM that it has no handler for."""
+
+    def as_in_a_container() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    with subprocess.Popen(
+        COMMAND,
+        env=_environment(tmp_path, port),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=as_in_a_container,  # noqa: PLW1509 - nothing else runs in the child
+    ) as process:
+        deadline = time.monotonic() + SECONDS
+        while not _hears(process.pid, signal.SIGTERM):
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=SECONDS)
+    assert (process.returncode, said) == (0, ""), "it had not begun to say anything"

@@ -699,6 +699,22 @@ def test_the_weight_is_held_for_its_time_and_metrics_are_not_looked_at_before_th
     assert world.now - begin >= timedelta(minutes=5)
 
 
+@pytest.mark.parametrize("gates", [{}, {"gates": None, "approval": {"promotion": "Manual"}}])
+def test_that_a_weight_has_arrived_is_written_once_in_a_step_that_lasts(gates: dict[str, Any]) -> None:
+    world = started(canary={"steps": [{"weight": 10, "hold": "30m"}]}, **gates)
+    world.git("v2")
+    world.run(until=P.STEPPING)
+    begin = world.now
+    for _ in world.ticks(50):
+        world.look()
+        if world.status.weight_seen == 10:
+            break
+    assert (world.status.phase, world.status.weight_seen) == (P.STEPPING, 10)
+    assert world.now - begin <= timedelta(seconds=31), "ten seconds, or with the first look"
+    _, plan = world.plan()
+    assert plan.status is None
+
+
 def test_the_requests_of_an_earlier_candidate_are_not_held_against_a_new_one() -> None:
     """Both have the same Service, so a window that reaches back would count them together."""
     world = started()

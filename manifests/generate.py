@@ -46,11 +46,14 @@ class Target:
     """None: all but the CRDs."""
     values: tuple[str, ...] = ()
     keep_namespace: bool = True
-    """False for objects whose namespace is set by the kustomization that includes them."""
+    """False for objects whose namespace is set by the kustomization that includes them. What lies in the operator's own is not
+    among them."""
 
     def takes(self, item: Object) -> bool:
         """Whether this object goes into the file."""
         kind: str = item["kind"]
+        if not self.keep_namespace and item["metadata"].get("namespace") == NAMESPACE:
+            return False
         return kind != "CustomResourceDefinition" if self.kinds is None else kind in self.kinds
 
 

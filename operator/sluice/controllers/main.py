@@ -1,11 +1,12 @@
 """Starts the operator, and stops it."""
 
 import asyncio
+import contextlib
 import logging
 import platform
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import kopf
@@ -17,7 +18,9 @@ from sluice.controllers.handlers import register
 from sluice.controllers.settings import BadSetting, Settings
 from sluice.controllers.webhook import WebhookServer
 from sluice.kube.client import KubeClient
+from sluice.kube.clock import SystemClock
 from sluice.kube.errors import KubeError
+from sluice.kube.lease import Lease
 from sluice.kube.limiter import Limiter
 from sluice.planning.actions import Settings as PlanSettings
 from sluice.reconcile.commits import GitAccess
@@ -59,11 +62,46 @@ async def done_before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> b
         stopped.cancel()
 
 
-async def operate(settings: Settings) -> None:
-    """Run the operator until it is told to stop."""
+@contextlib.asynccontextmanager
+async def the_lease(settings: Settings, lost: Callable[[], None]) -> AsyncIterator[Lease | None]:
+    """The lease, with a client of its own that load cannot delay; None: nobody else writes. It is handed on at the end."""
+    if not settings.lease:
+        yield None
+        return
+    async with await KubeClient.connect(user_agent=f"sluice/{__version__} lease") as client:
+        lease = Lease(
+            client,
+            SystemClock(),
+            namespace=settings.own_namespace,
+            name=settings.lease,
+            identity=settings.own_name,
+            lost=lambda _: lost(),
+        )
+        try:
+            yield lease
+        finally:
+            await lease.release()
+
+
+async def operate(settings: Settings) -> int:
+    """Run the operator until it is told to stop. The exit code: 1 after the loss of the lease."""
     metrics.BUILD_INFO.labels(__version__, platform.python_version()).set(1)
     limiter = Limiter(rate=settings.api_qps, burst=settings.api_burst)
-    async with await KubeClient.connect(limiter=limiter, user_agent=f"sluice/{__version__}") as client:
+    code = 0
+
+    def lost() -> None:
+        nonlocal code
+        code = 1
+        signal.raise_signal(signal.SIGTERM)  # whoever handles it by then
+
+    async with (
+        the_lease(settings, lost) as lease,
+        await KubeClient.connect(
+            limiter=limiter,
+            fence=lease.require if lease is not None else None,
+            user_agent=f"sluice/{__version__}",
+        ) as client,
+    ):
         engine = Engine(
             client,
             scope=Scope(settings.namespaces),
@@ -85,7 +123,11 @@ async def operate(settings: Settings) -> None:
         telemetry = metrics.TelemetryServer(
             port=settings.metrics_port,
             healthy=lambda: None,
-            ready=lambda: engine.problem() or (webhook.problem if webhook is not None else None),
+            ready=lambda: (
+                (lease.problem if lease is not None else None)
+                or engine.problem()
+                or (webhook.problem if webhook is not None else None)
+            ),
         )
         await telemetry.start()
         stop = asyncio.Event()
@@ -94,7 +136,7 @@ async def operate(settings: Settings) -> None:
         registry = kopf.OperatorRegistry()
         register(registry, engine, client, webhooks=webhook is not None)
         try:
-            if await done_before(stop, engine.start()):
+            if (lease is None or await done_before(stop, lease.acquire())) and await done_before(stop, engine.start()):
                 # Kopf takes the signals over. Given `stop` too it would end 5 s late, waiting for somebody to set it.
                 await kopf.operator(
                     registry=registry,
@@ -108,10 +150,11 @@ async def operate(settings: Settings) -> None:
             await engine.stop(STOP_SECONDS)
             await telemetry.stop()
             log.info("stopped")
+    return code
 
 
 def main() -> int:
-    """Exit code 0 after a stop that was asked for, 1 when it could not start, 2 for bad settings."""
+    """Exit code 0 after a stop that was asked for, 1 when it could not start or lost its lease, 2 for bad settings."""
     try:
         settings = Settings.from_environment()
     except BadSetting as error:
@@ -121,8 +164,7 @@ def main() -> int:
     # A line for every event and every review, each with all of Kopf's settings, is not for people.
     logging.getLogger("kopf").setLevel(logging.WARNING)
     try:
-        asyncio.run(operate(settings))
+        return asyncio.run(operate(settings))
     except KubeError:
         log.exception("cannot start")
         return 1
-    return 0

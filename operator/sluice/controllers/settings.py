@@ -32,6 +32,8 @@ class Settings:
     own_name: str
     own_user: str
     """User name of the operator at the API server."""
+    lease: str
+    """Name of the lease, in its own namespace, without which it writes nothing; empty: nobody else writes, and there is none."""
     log_format: LogFormat
     log_level: str
     metrics_port: int
@@ -71,6 +73,7 @@ class Settings:
                 f"system:serviceaccount:{env.get('POD_NAMESPACE', 'sluice-system')}:"
                 f"{env.get('SLUICE_SERVICE_ACCOUNT', 'sluice')}"
             ),
+            lease=env.get("SLUICE_LEASE", ""),
             canaries_at_once=_whole(env, "SLUICE_CANARIES_AT_ONCE", 100, 1, 10_000),
             log_format=_choice(env, "SLUICE_LOG_FORMAT", "json", get_args(LogFormat)),  # type: ignore[arg-type]
             log_level=_choice(env, "SLUICE_LOG_LEVEL", "info", ("debug", "info", "warning", "error")),

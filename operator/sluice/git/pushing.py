@@ -17,7 +17,7 @@ TRIES: Final = 10
 FIRST_PAUSE: Final = 0.2
 LONGEST_PAUSE: Final = 5.0
 
-Fence = Callable[[], None]
+Fence = Callable[[], object]
 """Called before each push; what it raises keeps the push from being made."""
 
 

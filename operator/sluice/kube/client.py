@@ -16,7 +16,7 @@ Rules that every call keeps:
   when it is idempotent: GET, and DELETE, for which callers give the object's uid. Everything else raises, and the
   work queue backs off.
 - Before it changes anything it calls the fence, after any waiting: a replica that lost its lease raises there instead
-  of writing.
+  of writing. The fence says how long the call may take, so that none reaches the server when another replica may write.
 """
 
 # ruff: noqa: ASYNC109 (each call has a deadline of its own, which is a part of its meaning and of its error)
@@ -96,7 +96,8 @@ class KubeClient:
     """One API server, for as long as the process runs. Use one for the work and a second for the lease, so that load
     cannot delay it.
 
-    `fence` is called before each call that changes something, and stops it by raising.
+    `fence` is called before each call that changes something, and stops it by raising; it gives the seconds within which
+    the call has to be over, or None.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class KubeClient:
         connection: Connection,
         *,
         limiter: Limiter | None = None,
-        fence: Callable[[], None] | None = None,
+        fence: Callable[[], float | None] | None = None,
         field_manager: str = FIELD_MANAGER,
         user_agent: str = "sluice",
     ) -> None:
@@ -122,7 +123,7 @@ class KubeClient:
         kubeconfig: str | None = None,
         context: str | None = None,
         limiter: Limiter | None = None,
-        fence: Callable[[], None] | None = None,
+        fence: Callable[[], float | None] | None = None,
         user_agent: str = "sluice",
     ) -> KubeClient:
         """A client for the given kubeconfig, else $KUBECONFIG, else the pod's service account, else ~/.kube/config.
@@ -482,12 +483,19 @@ class KubeClient:
         try:
             async with asyncio.timeout(timeout), self._limiter:
                 headers = await self._headers_for(content_type if data is not None else None, accept)
-                if method != "GET" and self.fence is not None:
-                    self.fence()
+                allowed = self.fence() if method != "GET" and self.fence is not None else None
                 started = time.perf_counter()
-                async with self._connection.session.request(
-                    method, self._url(path, params), data=data, headers=headers, allow_redirects=False, **self._options
-                ) as response:
+                async with (
+                    asyncio.timeout(allowed),
+                    self._connection.session.request(
+                        method,
+                        self._url(path, params),
+                        data=data,
+                        headers=headers,
+                        allow_redirects=False,
+                        **self._options,
+                    ) as response,
+                ):
                     answer = await response.read()
                     code = str(response.status)
                     if response.status < 300:

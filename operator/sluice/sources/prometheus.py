@@ -32,8 +32,12 @@ from sluice.sources.proxies import PROXIES, ProxySeries
 from sluice.sources.requests import STRETCH, Counts, Track, counted, doubtful, measured
 
 _LOOK_BACK: Final = timedelta(minutes=5)
-INGESTED: Final = 0.05
-"""Seconds from the time of a sample, which is the beginning of its scrape, until the server answers with it."""
+INGESTED: Final = 0.02
+"""Seconds from the time of a sample, which is the beginning of its scrape, until the server answers with it, as a rule."""
+LATE: Final = 0.25
+"""For so many seconds more a sample that is due is waited for."""
+_AGAIN: Final = 0.05
+"""How soon it is asked for again."""
 _FARTHEST_SCRAPE: Final = 15.0
 """A window is begun by a sample before it: how many seconds before, at least, one is looked for."""
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': "\\x22", "'": "\\x27", "`": "\\x60", "\n": "\\n"})
@@ -143,12 +147,13 @@ def _tracks(proxy: ProxySeries, key: str, series: tuple[Series, ...]) -> list[Tr
 
 def _rhythm(tracks: Sequence[Track], now: datetime) -> Rhythm | None:
     """When the next scrape of any replica can be asked for; None where none is known to be due."""
-    known = [track.rhythm for track in tracks]
-    due = [
-        Rhythm(datetime.fromtimestamp(at + INGESTED, UTC), timedelta(seconds=every))
-        for at, every in (one for one in known if one is not None)
-    ]
-    return min((one for one in due if one.next_at > now), key=lambda one: one.next_at, default=None)
+    rows: list[Rhythm] = []
+    for at, every in (track.rhythm for track in tracks if track.rhythm is not None):
+        late = now.timestamp() - at - INGESTED
+        if late < LATE:  # a longer silence is an outage
+            due = at + INGESTED if late < 0 else now.timestamp() + _AGAIN
+            rows.append(Rhythm(datetime.fromtimestamp(due, UTC), timedelta(seconds=every)))
+    return min(rows, key=lambda row: row.next_at, default=None)
 
 
 def _timestamp(moment: datetime) -> str:

@@ -88,6 +88,8 @@ class TestDefaults:
             ("CustomResourceDefinition", "qualitygates.sluice.dev"),
             ("Deployment", "sluice"),
             ("MutatingWebhookConfiguration", "sluice"),
+            ("Role", "sluice-lease"),
+            ("RoleBinding", "sluice-lease"),
             ("Service", "sluice-metrics"),
             ("Service", "sluice-webhook"),
             ("ServiceAccount", "sluice"),
@@ -112,6 +114,7 @@ class TestDefaults:
 
         assert rendered.container["command"] == ["python", "-m", "sluice.controllers"]
         assert rendered.env == {
+            "SLUICE_LEASE": "sluice",
             "SLUICE_NAMESPACES": "",
             "SLUICE_LOG_FORMAT": "json",
             "SLUICE_LOG_LEVEL": "info",
@@ -336,6 +339,16 @@ class TestPermissions:
             }
         ]
 
+    def test_limit_the_lease_to_the_operators_own(self, helm: Helm) -> None:
+        rendered = helm.template()
+
+        lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+        assert rendered.one("Role", "sluice-lease")["rules"] == [
+            {**lease, "verbs": ["create"]},  # a name cannot be asked for where there is nothing yet
+            {**lease, "resourceNames": [rendered.env["SLUICE_LEASE"]], "verbs": ["get", "patch"]},
+        ]
+        assert rendered.one("RoleBinding", "sluice-lease")["metadata"]["namespace"] == "sluice-system"
+
     @pytest.mark.parametrize("values", [FILES, OWN_CERTIFICATE, {"webhook": {"mode": "off"}}])
     def test_grant_no_webhook_permission_when_the_operator_writes_no_ca(
         self, helm: Helm, values: dict[str, Any]
@@ -367,8 +380,13 @@ class TestNamespaced:
         rendered = helm.template(NAMESPACED)
 
         for kind in ("Role", "RoleBinding"):
-            assert [item["metadata"]["namespace"] for item in rendered.all(kind)] == ["orders", "billing"]
-        assert all(TestPermissions.granted(role) == TestPermissions.OPERATOR for role in rendered.all("Role"))
+            assert [(item["metadata"]["name"], item["metadata"]["namespace"]) for item in rendered.all(kind)] == [
+                ("sluice-lease", "sluice-system"),
+                ("sluice", "orders"),
+                ("sluice", "billing"),
+            ]
+        roles = [role for role in rendered.all("Role") if role["metadata"]["name"] == "sluice"]
+        assert all(TestPermissions.granted(role) == TestPermissions.OPERATOR for role in roles)
         assert all(
             binding["subjects"] == [{"kind": "ServiceAccount", "name": "sluice", "namespace": "sluice-system"}]
             for binding in rendered.all("RoleBinding")
@@ -680,7 +698,7 @@ CHANGES: dict[str, tuple[Any, Change, Any, dict[str, Any]]] = {
     "gates.credentials": (
         [{"namespace": "orders", "secrets": ["prometheus-token"]}],
         lambda r: [(o["kind"], o["metadata"]["namespace"]) for o in r.all("Role") + r.all("RoleBinding")],
-        [("Role", "orders"), ("RoleBinding", "orders")],
+        [("Role", "orders"), ("Role", "sluice-system"), ("RoleBinding", "orders"), ("RoleBinding", "sluice-system")],
         {},
     ),
     "gitops.repositories": (

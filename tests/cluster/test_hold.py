@@ -39,6 +39,17 @@ class Shop:
     def kubectl(self, *args: str, stdin: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.namespace.kubectl(*args, *self.user, stdin=stdin, check=check)
 
+    def replace(self, manifest: Manifest) -> None:
+        """`kubectl replace`. It reads before it writes, and is refused when a controller writes between: whoever meets that tries
+        again."""
+
+        def done() -> bool:
+            said = self.kubectl("replace", "-f", "-", stdin=yaml.safe_dump(manifest), check=False)
+            assert said.returncode == 0 or "(Conflict)" in said.stderr, said.stderr
+            return said.returncode == 0
+
+        self.namespace.wait_for("a replacement that nobody came between", done, seconds=30)
+
     def get(self) -> Manifest:
         return self.namespace.get("deployment", "pricing")
 
@@ -224,7 +235,7 @@ def test_a_resume_by_hand_is_refused_with_what_to_do_instead(shop: Shop) -> None
 def test_a_replacement_keeps_label_mark_and_pause(shop: Shop) -> None:
     before = shop.pods()
     for _ in range(2):  # the second one changes no template, and is no resume either
-        shop.kubectl("replace", "-f", "-", stdin=yaml.safe_dump(deployment(image=NOT_THERE)))
+        shop.replace(deployment(image=NOT_THERE))
         assert shop.is_held()
         assert shop.get()["metadata"]["labels"] == {LABEL: "pricing"}
     shop.settled()

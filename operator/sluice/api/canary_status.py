@@ -131,7 +131,9 @@ class HookRecord(StatusModel):
     name: str = Field(description="Name of the hook.")
     key: str = Field(description="Idempotency key: the same for all attempts of one call.")
     attempt: int = Field(default=1, description="Number of the attempt, from 1.")
-    state: Literal["Called", "Succeeded", "Failed"] = Field(default="Called", description="What is known of it.")
+    state: Literal["Called", "Succeeded", "Failed", "GivenUp"] = Field(
+        default="Called", description="What is known of it. GivenUp: the rollout went back before it had ended."
+    )
     message: str = Field(default="", description="What it answered.")
 
 

@@ -2,6 +2,7 @@
 
     KubeError
     ├── NotConfigured            there is no cluster to talk to, or its configuration cannot be read
+    ├── NotLeading               (in `lease`) another replica may write, and this one may not
     ├── ApiError                 the server answered, with an error
     │   ├── NotFound             404
     │   ├── Conflict             409: the object changed since it was read, or a precondition (uid, resourceVersion)

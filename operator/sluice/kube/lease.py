@@ -94,6 +94,8 @@ class Lease:
         self._version = ""
         self._changed = -math.inf
         """When it was first seen as it is."""
+        self._trouble = ""
+        """What the newest attempt failed with."""
         self._renewing: asyncio.Task[None] | None = None
 
     @property
@@ -101,11 +103,14 @@ class Lease:
         """Why this replica does not work; None when it may."""
         if self._age() <= RENEW_SECONDS:
             return None
-        if self.holder == self._identity:
-            return f"the lease {self._name} could not be renewed"
-        return (
-            f"the lease {self._name} is held by {self.holder}" if self.holder else f"waits for the lease {self._name}"
-        )
+        why = f": {self._trouble}" if self._trouble else ""
+        match self.holder:
+            case self._identity:
+                return f"the lease {self._name} could not be renewed{why}"
+            case "":
+                return f"waits for the lease {self._name}{why}"
+            case holder:
+                return f"the lease {self._name} is held by {holder}{why}"
 
     def require(self) -> float:
         """How many seconds a write that begins now may take. Raises NotLeading."""
@@ -162,18 +167,21 @@ class Lease:
                 self._lost(self.holder)
                 return
             if open_ and self._age() > RENEW_SECONDS:
-                log.error("could not renew the lease, and writes nothing until it can", lease=self._name)
+                log.error(
+                    "could not renew the lease, and writes nothing until it can", lease=self._name, why=self._trouble
+                )
                 open_ = False
 
     async def _attempt(self, step: Callable[[], Awaitable[str | None]]) -> bool:
         """Take the lease, or keep it. Whether it is held now."""
-        began = self._clock.monotonic()
+        began, self._trouble = self._clock.monotonic(), ""
         try:
             version = await step()
         except KubeError as error:
-            log.info("no answer about the lease", error=str(error))
+            self._trouble = str(error)
             return False
-        except Exception:  # whatever it is, the lease is not renewed, and that has a rule of its own
+        except Exception as error:  # whatever it is, the lease is not renewed, and that has a rule of its own
+            self._trouble = f"the attempt crashed: {type(error).__name__}"
             log.exception("an attempt at the lease crashed")
             return False
         if version is None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from sluice.api.canary import Hook, HookPoint
 from sluice.api.canary_status import CanaryPhase, CanaryStatus, HookRecord
 from sluice.planning.canary_actions import EndHook, RunHook
-from sluice.planning.canary_scene import CanaryScene, HookResult, Moment, length
+from sluice.planning.canary_scene import CanaryScene, Moment, length
 from sluice.planning.canary_traffic import any_share
 
 DEFAULT_TIMEOUT = timedelta(seconds=30)
@@ -18,7 +18,6 @@ DEFAULT_JOB_TIMEOUT = timedelta(minutes=10)
 DEFAULT_RETRIES = 2
 GOING_BACK = frozenset({CanaryPhase.ROLLING_BACK, CanaryPhase.RESTARTING, CanaryPhase.LEAVING})
 """Phases in which a candidate is taken out before it was promoted."""
-_NO_ANSWER = ("Running", "GivenUp")
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,8 @@ def given_up(moment: Moment) -> tuple[EndHook, ...]:
     on without what it is about."""
     if moment.phase not in GOING_BACK or any_share(moment):
         return ()
-    calls = [EndHook(row.name, row.key, row.attempt) for row in moment.status.hooks if row.state == "Called"]
-    known = moment.scene.hooks
-    return tuple(
-        call
-        for call in calls
-        if _place(call.key) != "OnRollback" and known.get(call.key) != HookResult(call.attempt, "GivenUp")
-    )
+    calls = [row for row in moment.status.hooks if row.state == "Called" and _place(row.key) != "OnRollback"]
+    return tuple(EndHook(row.name, row.key, row.attempt) for row in calls)
 
 
 def _place(key: str) -> str:
@@ -81,7 +75,7 @@ def heard(scene: CanaryScene, status: CanaryStatus) -> tuple[HookRecord, ...]:
     rows = []
     for record in status.hooks:
         result = scene.hooks.get(record.key)
-        if record.state != "Called" or result is None or result.attempt != record.attempt or result.state in _NO_ANSWER:
+        if record.state != "Called" or result is None or result.attempt != record.attempt or result.state == "Running":
             rows.append(record)
             continue
         limit = retries.get(record.name)

@@ -18,7 +18,7 @@ from kubernetes.aio.client import Configuration
 from sluice.kube.client import KubeClient, Object
 from sluice.kube.clock import Clock, ManualClock, Timer
 from sluice.kube.connection import Connection
-from sluice.kube.errors import AlreadyExists, Attempt, Conflict, ConnectionFailed, KubeError, NotFound
+from sluice.kube.errors import AlreadyExists, Attempt, Conflict, ConnectionFailed, Forbidden, KubeError, NotFound
 from sluice.kube.lease import LEASE_SECONDS, RENEW_SECONDS, Lease, NotLeading
 from sluice.kube.resources import LEASES, Resource
 from tests.unit.reconcile.small_api import SmallApi
@@ -49,6 +49,7 @@ class Line:
         self._store = store
         self.cut = False
         self.deaf = False
+        self.forbidden = False
 
     async def get(self, resource: Resource, namespace: str | None, name: str, *, timeout: float) -> Object:
         attempt = self._sent("get")
@@ -76,6 +77,8 @@ class Line:
 
     def _sent(self, verb: str) -> Attempt:
         attempt = Attempt(verb, LEASES.label, "system", "sluice")
+        if self.forbidden:
+            raise Forbidden(attempt, "leases are not for you", code=403)
         if self.cut:
             raise ConnectionFailed(attempt, "no way there")
         return attempt
@@ -254,7 +257,9 @@ async def test_who_cannot_renew_it_writes_nothing_and_goes_on_when_nobody_took_i
     assert world.leaders == ["a"]
     await world.go_on(4)
     assert world.leaders == []
-    assert first.lease.problem == "the lease sluice could not be renewed"
+    assert first.lease.problem == (
+        "the lease sluice could not be renewed: get leases.coordination.k8s.io system/sluice: no way there"
+    )
     await world.go_on(300)
     first.line.cut = False
     await world.go_on(2.5)
@@ -289,6 +294,22 @@ async def test_who_was_cut_off_while_another_had_it_has_lost_it_though_nobody_ha
     await world.go_on(3)
     assert first.losses == [""]
     assert world.leaders == []
+    await world.end()
+
+
+async def test_who_has_no_permission_says_so() -> None:
+    world = World()
+    first = Replica(world, "a")
+    first.line.forbidden = True
+    world.replicas.append(first)
+    await world.go_on(10)
+    assert world.leaders == []
+    assert first.lease.problem == (
+        "waits for the lease sluice: get leases.coordination.k8s.io system/sluice: leases are not for you"
+    )
+    first.line.forbidden = False
+    await world.go_on(3)
+    assert world.leaders == ["a"]
     await world.end()
 
 

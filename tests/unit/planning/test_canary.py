@@ -515,6 +515,7 @@ def test_a_hook_that_is_under_way_is_ended_when_its_rollout_goes_back(way: str) 
     for _ in world.ticks(100):
         world.look()
     assert world.hooks[key].state == "GivenUp"
+    assert {row.state for row in world.status.hooks if row.key == key} <= {"GivenUp"}
     rollback = [result.state for key, result in world.hooks.items() if "/OnRollback/" in key]
     assert rollback == (["Running"] if way == "aborted" else [])
 

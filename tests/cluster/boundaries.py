@@ -24,8 +24,9 @@ from aiohttp import web
 from yarl import URL
 
 from sluice.kube.client import KubeClient
-from sluice.kube.resources import PODS
-from tests.cluster.installation import SELECTOR, Installation
+from sluice.kube.errors import NotFound
+from sluice.kube.resources import LEASES, PODS
+from tests.cluster.installation import LEASE, SELECTOR, Installation
 from tests.cluster.kit import OPERATOR_NAMESPACE, Manifest, Namespace
 from tests.cluster.prometheus import address_for_nodes
 
@@ -246,6 +247,9 @@ class Boundaries:
             self.problems.append(f"the operator should have one pod: {names}")
         for name in names:
             await self._kube.delete(PODS, OPERATOR_NAMESPACE, name, grace_seconds=0)
+        # As fifteen seconds would: who held it is heard no more.
+        with suppress(NotFound):
+            await self._kube.delete(LEASES, OPERATOR_NAMESPACE, LEASE)
 
 
 def _boundary(request: web.Request, answer: web.Response) -> Boundary:

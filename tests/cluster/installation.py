@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.cluster.kit import OPERATOR_NAMESPACE, Manifest, Namespace
 
 DEPLOYMENT = "deployment/sluice"
+LEASE = "sluice"
 SELECTOR = "app.kubernetes.io/name=sluice,app.kubernetes.io/instance=sluice"
 ACCOUNT = f"system:serviceaccount:{OPERATOR_NAMESPACE}:sluice"
 

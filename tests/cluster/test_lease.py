@@ -3,13 +3,13 @@
 import time
 from typing import Any
 
-from tests.cluster.installation import DEPLOYMENT, SELECTOR, Installation
+from tests.cluster.installation import DEPLOYMENT, LEASE, SELECTOR, Installation
 from tests.cluster.kit import Manifest, Namespace, pipeline, shell
 
 
 def holder(operator: Installation) -> str:
     """The pod that holds the lease."""
-    return str(operator.namespace.get("lease", "sluice")["spec"].get("holderIdentity") or "")
+    return str(operator.namespace.get("lease", LEASE)["spec"].get("holderIdentity") or "")
 
 
 def test_the_lease_says_who_works(operator: Installation) -> None:

@@ -60,13 +60,13 @@ def given_up(moment: Moment) -> tuple[EndHook, ...]:
     on without what it is about."""
     if moment.phase not in GOING_BACK or any_share(moment):
         return ()
-    calls = [row for row in moment.status.hooks if row.state == "Called" and _place(row.key) != "OnRollback"]
+    calls = [row for row in moment.status.hooks if row.state == "Called" and _leads_on(row.key)]
     return tuple(EndHook(row.name, row.key, row.attempt) for row in calls)
 
 
-def _place(key: str) -> str:
-    """The part of a key that says where in the rollout the hook is called."""
-    return key.split("/")[2]
+def _leads_on(key: str) -> bool:
+    """Whether a hook is one that the rollout waits for on its way up. Those after it tell what came of it, and go on."""
+    return key.split("/")[2].startswith("Before")
 
 
 def heard(scene: CanaryScene, status: CanaryStatus) -> tuple[HookRecord, ...]:

@@ -479,11 +479,12 @@ class KubeClient:
         """One request; the body of its answer. Everything that every call has in common is here."""
         label = resource_label or attempt.resource
         started: float | None = None
-        code = "cancelled"
+        code, within = "cancelled", timeout
         try:
             async with asyncio.timeout(timeout), self._limiter:
                 headers = await self._headers_for(content_type if data is not None else None, accept)
                 allowed = self.fence() if method != "GET" and self.fence is not None else None
+                within = timeout if allowed is None else min(timeout, allowed)
                 started = time.perf_counter()
                 async with (
                     asyncio.timeout(allowed),
@@ -509,7 +510,7 @@ class KubeClient:
             where = (
                 "no complete answer" if started is not None else "not even sent: the client's own limits were reached"
             )
-            raise RequestTimeout(attempt, f"{where} within {timeout:g} s") from error
+            raise RequestTimeout(attempt, f"{where} within {within:g} s") from error
         finally:
             if started is not None:
                 _count(attempt.verb, label, code)

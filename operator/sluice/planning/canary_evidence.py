@@ -6,7 +6,7 @@ divided as asked, after the warm-up. What is missing, stale or cannot be asked f
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sluice.api.base import Json
@@ -232,8 +232,8 @@ def _tally(moment: Moment, view: GateView, record: CanaryGate, check: Check) -> 
 
 
 def _row(name: str, tally: Tally) -> CheckTally:
-    fields = asdict(replace(tally, rhythm=None))
-    del fields["rhythm"]  # of the server that is asked now: whoever goes on from here asks anew
+    # All but the rhythm, which is of the server that is asked now: whoever goes on from here asks anew.
+    fields = {field: getattr(tally, field) for field in CheckTally.model_fields if field != "name"}
     cut = {key: fields[key][:MAX_MESSAGE] for key in ("message", "failed")}
     return CheckTally(name=name, **(fields | cut))
 

@@ -520,22 +520,6 @@ def test_a_hook_that_is_under_way_is_ended_when_its_rollout_goes_back(way: str) 
     assert rollback == (["Running"] if way == "aborted" else [])
 
 
-def test_a_hook_that_tells_of_a_promotion_goes_on_when_another_revision_comes() -> None:
-    world = started(**HOOKS)
-    world.git("v2")
-    world.run(until=P.RETURNING)
-    world.hook_answer = "Running"
-    for _ in world.ticks(50):
-        world.look()
-    (key,) = [key for key, result in world.hooks.items() if result.state == "Running"]
-    assert "/AfterPromotion/" in key
-    world.git("v3")
-    world.run(until=P.RESTARTING)
-    for _ in world.ticks(50):
-        world.look()
-    assert world.hooks[key].state == "Running"
-
-
 @pytest.mark.parametrize("until", [P.STABLE, P.HOLDING, P.STEPPING, P.WATCHING, P.PROMOTING, P.RETURNING])
 def test_a_deleted_canary_gives_everything_back(until: P) -> None:
     world = started()
